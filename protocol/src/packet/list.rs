@@ -1,0 +1,139 @@
+//! LIST and LISTED.
+
+use alloc::vec::Vec;
+
+use bytes::Bytes;
+
+use super::read_reason;
+use crate::{Channel, DecodeError, LIST_TOKEN_BYTES, Reader, Reason, Tlvs, Writer};
+
+/// LIST: `request u32 · token bytes16 · page bytes16 · limit u16 · TLVs`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ListPacket {
+    /// Repeated in the answer.
+    pub request: u32,
+    /// What changed since this token; empty for everything.
+    pub token: Bytes,
+    /// `next` of the page before; empty for the first.
+    pub page: Bytes,
+    /// At most so many conversations; 0 leaves it to the server.
+    pub limit: u16,
+    /// Optional fields.
+    pub tlvs: Tlvs,
+}
+
+impl ListPacket {
+    pub(super) fn read(r: &mut Reader) -> Result<Self, DecodeError> {
+        Ok(Self {
+            request: r.u32("request")?,
+            token: r.bytes16(LIST_TOKEN_BYTES, "token")?,
+            page: r.bytes16(LIST_TOKEN_BYTES, "page")?,
+            limit: r.u16("limit")?,
+            tlvs: Tlvs::read_to_end(r)?,
+        })
+    }
+
+    pub(super) fn write(&self, out: &mut impl Writer) {
+        out.u32(self.request);
+        out.bytes16(&self.token);
+        out.bytes16(&self.page);
+        out.u16(self.limit);
+        out.raw(self.tlvs.as_bytes());
+    }
+}
+
+/// Bits of a conversation's flags.
+pub mod conversation_flag {
+    /// The body of the last image is cut to 256 bytes.
+    pub const CUT: u8 = 1;
+    /// The user is no member any more; head is the last seq they may see.
+    pub const LEFT: u8 = 2;
+}
+
+/// One user's view of a channel:
+/// `channel · flags u8 · epoch u32 · head u64 · sync_from u64 · read u64 · image bytes32`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Conversation {
+    /// The channel.
+    pub channel: Channel,
+    /// Bits of [`conversation_flag`].
+    pub flags: u8,
+    /// The epoch of the channel's slot.
+    pub epoch: u32,
+    /// The highest seq that the user may see.
+    pub head: u64,
+    /// The device syncs what lies above this seq.
+    pub sync_from: u64,
+    /// The user has read up to this seq.
+    pub read: u64,
+    /// The image of `head`; empty when there is none to show.
+    pub image: Bytes,
+}
+
+/// LISTED: `request u32 · reason u16 · token bytes16 · next bytes16 · count u16 · conversations · TLVs`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ListedPacket {
+    /// The request it answers.
+    pub request: u32,
+    /// OK, or why not.
+    pub reason: Reason,
+    /// The token for the next LIST, of the moment before page one; the same on every page.
+    pub token: Bytes,
+    /// `page` for the next page; empty on the last.
+    pub next: Bytes,
+    /// Newest first.
+    pub conversations: Vec<Conversation>,
+    /// `RETRY_AFTER_MS`, `DETAIL`.
+    pub tlvs: Tlvs,
+}
+
+impl ListedPacket {
+    pub(super) fn read(r: &mut Reader) -> Result<Self, DecodeError> {
+        let request = r.u32("request")?;
+        let reason = read_reason(r)?;
+        let token = r.bytes16(LIST_TOKEN_BYTES, "token")?;
+        let next = r.bytes16(LIST_TOKEN_BYTES, "next")?;
+        let count = r.u16("count")?;
+        let mut conversations = Vec::new();
+        for _ in 0..count {
+            conversations.push(Conversation::read(r)?);
+        }
+        Ok(Self { request, reason, token, next, conversations, tlvs: Tlvs::read_to_end(r)? })
+    }
+
+    pub(super) fn write(&self, out: &mut impl Writer) {
+        out.u32(self.request);
+        out.u16(self.reason.number());
+        out.bytes16(&self.token);
+        out.bytes16(&self.next);
+        out.u16(u16::try_from(self.conversations.len()).unwrap_or(u16::MAX));
+        for conversation in &self.conversations {
+            conversation.write(out);
+        }
+        out.raw(self.tlvs.as_bytes());
+    }
+}
+
+impl Conversation {
+    fn read(r: &mut Reader) -> Result<Self, DecodeError> {
+        Ok(Self {
+            channel: Channel::read(r)?,
+            flags: r.u8("conversation flags")?,
+            epoch: r.u32("epoch")?,
+            head: r.u64("head")?,
+            sync_from: r.u64("sync_from")?,
+            read: r.u64("read")?,
+            image: r.bytes32("image")?,
+        })
+    }
+
+    fn write(&self, out: &mut impl Writer) {
+        out.raw(self.channel.as_bytes());
+        out.u8(self.flags);
+        out.u32(self.epoch);
+        out.u64(self.head);
+        out.u64(self.sync_from);
+        out.u64(self.read);
+        out.bytes32(&self.image);
+    }
+}

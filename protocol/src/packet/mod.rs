@@ -1,0 +1,128 @@
+//! Packets: what a frame's payload says. A payload is the packet's fields in order, then TLVs, then nothing.
+
+mod call;
+mod connect;
+mod list;
+mod send;
+mod small;
+mod sync;
+
+use alloc::vec::Vec;
+
+pub use call::{CallPacket, MembersPage, ReplyPacket, groups};
+pub use connect::{ConnackPacket, ConnectPacket, Limits};
+pub use list::{Conversation, ListPacket, ListedPacket, conversation_flag};
+pub use send::{SendPacket, SendackPacket};
+pub use small::{DisconnectPacket, LagPacket, RecvackPacket};
+pub use sync::{Gap, SyncItem, SyncPacket, SyncedPacket};
+
+use crate::{DecodeError, Image, Kind, Reader, Reason, Tlvs, frame, frame::Frame};
+
+/// One packet of either direction.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[allow(missing_docs, reason = "each variant is the packet of that name")]
+pub enum Packet {
+    Connect(ConnectPacket),
+    Connack(ConnackPacket),
+    Send(SendPacket),
+    Sendack(SendackPacket),
+    Recv(Image),
+    Recvack(RecvackPacket),
+    Ping(Tlvs),
+    Pong(Tlvs),
+    Disconnect(DisconnectPacket),
+    List(ListPacket),
+    Listed(ListedPacket),
+    Sync(SyncPacket),
+    Synced(SyncedPacket),
+    Lag(LagPacket),
+    Call(CallPacket),
+    Reply(ReplyPacket),
+}
+
+impl Packet {
+    /// What `frame` says; none when its kind is not known and may be ignored (0x80 and above).
+    ///
+    /// # Errors
+    /// `UNKNOWN_KIND`, or `MALFORMED` with the field.
+    pub fn decode(frame: Frame) -> Result<Option<Self>, DecodeError> {
+        let Some(kind) = Kind::from_number(frame.kind) else {
+            if frame.kind >= 0x80 {
+                return Ok(None);
+            }
+            return Err(DecodeError { reason: Reason::UnknownKind, what: "frame kind", at: 4 });
+        };
+        let mut reader = Reader::new(frame.payload);
+        let r = &mut reader;
+        let packet = match kind {
+            Kind::Connect => Self::Connect(ConnectPacket::read(r)?),
+            Kind::Connack => Self::Connack(ConnackPacket::read(r)?),
+            Kind::Send => Self::Send(SendPacket::read(r)?),
+            Kind::Sendack => Self::Sendack(SendackPacket::read(r)?),
+            Kind::Recv => Self::Recv(Image::read(r)?),
+            Kind::Recvack => Self::Recvack(RecvackPacket::read(r)?),
+            Kind::Ping => Self::Ping(Tlvs::read_to_end(r)?),
+            Kind::Pong => Self::Pong(Tlvs::read_to_end(r)?),
+            Kind::Disconnect => Self::Disconnect(DisconnectPacket::read(r)?),
+            Kind::List => Self::List(ListPacket::read(r)?),
+            Kind::Listed => Self::Listed(ListedPacket::read(r)?),
+            Kind::Sync => Self::Sync(SyncPacket::read(r)?),
+            Kind::Synced => Self::Synced(SyncedPacket::read(r)?),
+            Kind::Lag => Self::Lag(LagPacket::read(r)?),
+            Kind::Call => Self::Call(CallPacket::read(r)?),
+            Kind::Reply => Self::Reply(ReplyPacket::read(r)?),
+        };
+        reader.end()?;
+        Ok(Some(packet))
+    }
+
+    /// The kind of its frame.
+    #[must_use]
+    pub const fn kind(&self) -> Kind {
+        match self {
+            Self::Connect(_) => Kind::Connect,
+            Self::Connack(_) => Kind::Connack,
+            Self::Send(_) => Kind::Send,
+            Self::Sendack(_) => Kind::Sendack,
+            Self::Recv(_) => Kind::Recv,
+            Self::Recvack(_) => Kind::Recvack,
+            Self::Ping(_) => Kind::Ping,
+            Self::Pong(_) => Kind::Pong,
+            Self::Disconnect(_) => Kind::Disconnect,
+            Self::List(_) => Kind::List,
+            Self::Listed(_) => Kind::Listed,
+            Self::Sync(_) => Kind::Sync,
+            Self::Synced(_) => Kind::Synced,
+            Self::Lag(_) => Kind::Lag,
+            Self::Call(_) => Kind::Call,
+            Self::Reply(_) => Kind::Reply,
+        }
+    }
+
+    /// Appends its frame to `out`.
+    pub fn encode(&self, out: &mut Vec<u8>) {
+        frame::append(out, self.kind(), |out| match self {
+            Self::Connect(packet) => packet.write(out),
+            Self::Connack(packet) => packet.write(out),
+            Self::Send(packet) => packet.write(out),
+            Self::Sendack(packet) => packet.write(out),
+            Self::Recv(image) => image.write(out),
+            Self::Recvack(packet) => packet.write(out),
+            Self::Ping(tlvs) | Self::Pong(tlvs) => crate::Writer::raw(out, tlvs.as_bytes()),
+            Self::Disconnect(packet) => packet.write(out),
+            Self::List(packet) => packet.write(out),
+            Self::Listed(packet) => packet.write(out),
+            Self::Sync(packet) => packet.write(out),
+            Self::Synced(packet) => packet.write(out),
+            Self::Lag(packet) => packet.write(out),
+            Self::Call(packet) => packet.write(out),
+            Self::Reply(packet) => packet.write(out),
+        });
+    }
+}
+
+/// Takes a reason off `reader`.
+fn read_reason(reader: &mut Reader) -> Result<Reason, DecodeError> {
+    let at = reader.position();
+    Reason::from_number(reader.u16("reason")?).ok_or(DecodeError::malformed("reason", at))
+}

@@ -1,0 +1,80 @@
+//! SEND and SENDACK.
+
+use bytes::Bytes;
+
+use super::read_reason;
+use crate::{Channel, DecodeError, Reader, Reason, Tlvs, Writer};
+
+/// SEND: `number u64 · oldest u64 · channel · flags u16 · body bytes32 · TLVs`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct SendPacket {
+    /// The sender's number for this message, from 1.
+    pub number: u64,
+    /// The lowest number this sender may still send again.
+    pub oldest: u64,
+    /// Where it goes.
+    pub channel: Channel,
+    /// Bits of [`crate::image_flag`] that a client may set.
+    pub flags: u16,
+    /// The message's own bytes. A longer body than the limit decodes: it is refused by SENDACK, not by a close.
+    pub body: Bytes,
+    /// Optional fields; those the server does not use itself go into the image.
+    pub tlvs: Tlvs,
+}
+
+impl SendPacket {
+    pub(super) fn read(r: &mut Reader) -> Result<Self, DecodeError> {
+        Ok(Self {
+            number: r.u64("number")?,
+            oldest: r.u64("oldest")?,
+            channel: Channel::read(r)?,
+            flags: r.u16("flags")?,
+            body: r.bytes32("body")?,
+            tlvs: Tlvs::read_to_end(r)?,
+        })
+    }
+
+    pub(super) fn write(&self, out: &mut impl Writer) {
+        out.u64(self.number);
+        out.u64(self.oldest);
+        out.raw(self.channel.as_bytes());
+        out.u16(self.flags);
+        out.bytes32(&self.body);
+        out.raw(self.tlvs.as_bytes());
+    }
+}
+
+/// SENDACK: `number u64 · reason u16 · seq u64 · time_ms u64 · TLVs`. In a refusal seq and time are 0.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct SendackPacket {
+    /// The number of the SEND it answers.
+    pub number: u64,
+    /// OK when the message is durable, or why it is not stored.
+    pub reason: Reason,
+    /// Its seq.
+    pub seq: u64,
+    /// Its time.
+    pub time_ms: u64,
+    /// `RETRY_AFTER_MS`, `DETAIL`.
+    pub tlvs: Tlvs,
+}
+
+impl SendackPacket {
+    pub(super) fn read(r: &mut Reader) -> Result<Self, DecodeError> {
+        Ok(Self {
+            number: r.u64("number")?,
+            reason: read_reason(r)?,
+            seq: r.u64("seq")?,
+            time_ms: r.u64("time_ms")?,
+            tlvs: Tlvs::read_to_end(r)?,
+        })
+    }
+
+    pub(super) fn write(&self, out: &mut impl Writer) {
+        out.u64(self.number);
+        out.u16(self.reason.number());
+        out.u64(self.seq);
+        out.u64(self.time_ms);
+        out.raw(self.tlvs.as_bytes());
+    }
+}

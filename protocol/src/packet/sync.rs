@@ -1,0 +1,156 @@
+//! SYNC and SYNCED.
+
+use alloc::vec::Vec;
+
+use bytes::Bytes;
+
+use super::read_reason;
+use crate::{Channel, DecodeError, GapReason, Reader, Reason, Tlvs, Writer};
+
+/// SYNC: `request u32 · channel · epoch u32 · from u64 · to u64 · limit u16 · TLVs`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct SyncPacket {
+    /// Repeated in the answer.
+    pub request: u32,
+    /// The channel.
+    pub channel: Channel,
+    /// The epoch that the client holds for it.
+    pub epoch: u32,
+    /// First seq wanted, from 1.
+    pub from: u64,
+    /// Last seq wanted, `from` or above; above the head it means the head.
+    pub to: u64,
+    /// At most so many elements; 0 leaves it to the server.
+    pub limit: u16,
+    /// Optional fields.
+    pub tlvs: Tlvs,
+}
+
+impl SyncPacket {
+    pub(super) fn read(r: &mut Reader) -> Result<Self, DecodeError> {
+        Ok(Self {
+            request: r.u32("request")?,
+            channel: Channel::read(r)?,
+            epoch: r.u32("epoch")?,
+            from: r.u64("from")?,
+            to: r.u64("to")?,
+            limit: r.u16("limit")?,
+            tlvs: Tlvs::read_to_end(r)?,
+        })
+    }
+
+    pub(super) fn write(&self, out: &mut impl Writer) {
+        out.u32(self.request);
+        out.raw(self.channel.as_bytes());
+        out.u32(self.epoch);
+        out.u64(self.from);
+        out.u64(self.to);
+        out.u16(self.limit);
+        out.raw(self.tlvs.as_bytes());
+    }
+}
+
+/// Seqs without an image: `from u64 · to u64 · why u8`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Gap {
+    /// The first of them.
+    pub from: u64,
+    /// The last of them.
+    pub to: u64,
+    /// Why there is none.
+    pub why: GapReason,
+}
+
+/// One element of SYNCED: `1 u8 · image bytes32`, or `2 u8 · gap`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum SyncItem {
+    /// The bytes of one image; [`crate::Image::decode`] reads them.
+    Image(Bytes),
+    /// Seqs without an image.
+    Gap(Gap),
+}
+
+/// SYNCED: `request u32 · reason u16 · epoch u32 · head u64 · from u64 · to u64 · count u16 · elements · TLVs`. The
+/// elements cover every seq from `from` to `to`, once, ascending.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct SyncedPacket {
+    /// The request it answers.
+    pub request: u32,
+    /// OK, or why not.
+    pub reason: Reason,
+    /// The epoch of the channel's slot.
+    pub epoch: u32,
+    /// The highest seq that the user may see.
+    pub head: u64,
+    /// The first seq answered: `from` of the request.
+    pub from: u64,
+    /// The last seq answered; below `to` of the request when the answer is full: ask again from `to` + 1.
+    pub to: u64,
+    /// Images and gaps.
+    pub items: Vec<SyncItem>,
+    /// `RETRY_AFTER_MS`, `DETAIL`.
+    pub tlvs: Tlvs,
+}
+
+impl SyncedPacket {
+    pub(super) fn read(r: &mut Reader) -> Result<Self, DecodeError> {
+        let request = r.u32("request")?;
+        let reason = read_reason(r)?;
+        let epoch = r.u32("epoch")?;
+        let head = r.u64("head")?;
+        let from = r.u64("from")?;
+        let to = r.u64("to")?;
+        let count = r.u16("count")?;
+        let mut items = Vec::new();
+        for _ in 0..count {
+            items.push(SyncItem::read(r)?);
+        }
+        Ok(Self { request, reason, epoch, head, from, to, items, tlvs: Tlvs::read_to_end(r)? })
+    }
+
+    pub(super) fn write(&self, out: &mut impl Writer) {
+        out.u32(self.request);
+        out.u16(self.reason.number());
+        out.u32(self.epoch);
+        out.u64(self.head);
+        out.u64(self.from);
+        out.u64(self.to);
+        out.u16(u16::try_from(self.items.len()).unwrap_or(u16::MAX));
+        for item in &self.items {
+            item.write(out);
+        }
+        out.raw(self.tlvs.as_bytes());
+    }
+}
+
+impl SyncItem {
+    fn read(r: &mut Reader) -> Result<Self, DecodeError> {
+        let at = r.position();
+        match r.u8("element")? {
+            1 => Ok(Self::Image(r.bytes32("image")?)),
+            2 => {
+                let from = r.u64("gap from")?;
+                let to = r.u64("gap to")?;
+                let at = r.position();
+                let why = GapReason::from_number(r.u8("gap reason")?);
+                Ok(Self::Gap(Gap { from, to, why: why.ok_or(DecodeError::malformed("gap reason", at))? }))
+            }
+            _ => Err(DecodeError::malformed("element", at)),
+        }
+    }
+
+    fn write(&self, out: &mut impl Writer) {
+        match self {
+            Self::Image(image) => {
+                out.u8(1);
+                out.bytes32(image);
+            }
+            Self::Gap(gap) => {
+                out.u8(2);
+                out.u64(gap.from);
+                out.u64(gap.to);
+                out.u8(gap.why.number());
+            }
+        }
+    }
+}
