@@ -22,29 +22,63 @@ pub struct Frame {
 
 /// Cuts a stream of bytes into frames, whatever pieces it comes in. Holds only the bytes of a frame that is not
 /// complete yet, and reserves for it no more than has arrived.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub struct Decoder {
+    /// The beginning of a frame whose rest has not arrived.
     partial: BytesMut,
+    /// What was fed and not looked at.
     input: Bytes,
+    /// The longest payload it takes.
+    limit: usize,
+}
+
+impl Default for Decoder {
+    fn default() -> Self {
+        Self::new()
+    }
 }
 
 impl Decoder {
     /// A decoder at the start of a stream.
     #[must_use]
     pub fn new() -> Self {
-        Self::default()
+        Self::limited(FRAME_PAYLOAD_BYTES)
+    }
+
+    /// A decoder that takes no payload over `limit` bytes.
+    #[must_use]
+    pub fn limited(limit: usize) -> Self {
+        Self { partial: BytesMut::new(), input: Bytes::new(), limit: limit.min(FRAME_PAYLOAD_BYTES) }
+    }
+
+    /// Takes payloads of up to `limit` bytes from now on, never more than [`FRAME_PAYLOAD_BYTES`].
+    pub fn set_limit(&mut self, limit: usize) {
+        self.limit = limit.min(FRAME_PAYLOAD_BYTES);
     }
 
     /// Gives the next piece of the stream; call [`Decoder::next_frame`] until it has no more before the next piece.
+    /// What was not taken out before is joined with the piece.
     pub fn feed(&mut self, piece: Bytes) {
         if self.input.is_empty() {
             self.input = piece;
-        } else {
-            let mut joined = BytesMut::with_capacity(self.input.len() + piece.len());
-            joined.extend_from_slice(&self.input);
-            joined.extend_from_slice(&piece);
-            self.input = joined.freeze();
+            return;
         }
+        let held = core::mem::take(&mut self.input);
+        let mut joined = held.try_into_mut().unwrap_or_else(|shared| BytesMut::from(&*shared));
+        joined.extend_from_slice(&piece);
+        self.input = joined.freeze();
+    }
+
+    /// How many bytes it holds.
+    #[must_use]
+    pub fn buffered(&self) -> usize {
+        self.partial.len() + self.input.len()
+    }
+
+    /// Whether it holds bytes that [`Decoder::next_frame`] has not looked at.
+    #[must_use]
+    pub fn has_input(&self) -> bool {
+        !self.input.is_empty()
     }
 
     /// Whether part of a frame has arrived and its rest has not.
@@ -62,7 +96,7 @@ impl Decoder {
             if !self.fill_partial(HEADER_BYTES)? {
                 return Ok(None);
             }
-            let total = Header::parse(&self.partial)?.total();
+            let total = self.header(&self.partial)?.total();
             if !self.fill_partial(total)? {
                 return Ok(None);
             }
@@ -70,7 +104,7 @@ impl Decoder {
             return open(whole).map(Some);
         }
         let need = match self.input.first_chunk::<HEADER_BYTES>() {
-            Some(header) => Header::parse(header)?.total(),
+            Some(header) => self.header(header)?.total(),
             None => HEADER_BYTES,
         };
         if self.input.len() < need || self.input.is_empty() {
@@ -87,9 +121,17 @@ impl Decoder {
         self.partial.extend_from_slice(self.input.get(..missing).unwrap_or_default());
         self.input.advance(missing);
         if self.partial.len() >= HEADER_BYTES {
-            Header::parse(&self.partial)?;
+            self.header(&self.partial)?;
         }
         Ok(self.partial.len() >= need)
+    }
+
+    fn header(&self, bytes: &[u8]) -> Result<Header, DecodeError> {
+        let header = Header::parse(bytes)?;
+        if header.len > self.limit {
+            return Err(DecodeError { reason: Reason::FrameTooLarge, what: "frame length", at: 0 });
+        }
+        Ok(header)
     }
 }
 

@@ -15,6 +15,7 @@ mod id;
 mod image;
 pub mod packet;
 mod registry;
+pub mod session;
 mod tlv;
 mod wire;
 

@@ -27,6 +27,10 @@ pub const SEND_WINDOW: usize = 64;
 pub const LIST_BODY_BYTES: usize = 256;
 /// Limit `call_ids` of the registry.
 pub const CALL_IDS: usize = 100;
+/// Limit `connect_payload_bytes` of the registry.
+pub const CONNECT_PAYLOAD_BYTES: usize = 16_384;
+/// Limit `held_bytes` of the registry.
+pub const HELD_BYTES: usize = 65_536;
 
 /// Kinds of frames.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -367,6 +371,15 @@ impl Method {
             Self::GroupRemove => "GROUP_REMOVE",
             Self::GroupMembers => "GROUP_MEMBERS",
             Self::Read => "READ",
+        }
+    }
+
+    /// Whether it makes an entry, and so needs a number.
+    #[must_use]
+    pub const fn changes(self) -> bool {
+        match self {
+            Self::GroupCreate | Self::GroupAdd | Self::GroupRemove | Self::Read => true,
+            Self::GroupMembers => false,
         }
     }
 }

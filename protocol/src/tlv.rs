@@ -101,6 +101,18 @@ impl Tlvs {
         self.get(tag)?.try_into().ok().map(u64::from_be_bytes)
     }
 
+    /// Whether there is one that only the server sets (tags 0x4000 to 0x7FFF).
+    #[must_use]
+    pub fn has_server_tag(&self) -> bool {
+        self.iter().any(|(tag, _)| (0x4000..0x8000).contains(&tag))
+    }
+
+    /// Whether there is a critical one (tags from 0x8000) that this build does not know. It knows none yet.
+    #[must_use]
+    pub fn has_unknown_critical(&self) -> bool {
+        self.iter().any(|(tag, _)| tag >= 0x8000)
+    }
+
     /// As they stand on the wire.
     #[must_use]
     pub fn as_bytes(&self) -> &[u8] {
