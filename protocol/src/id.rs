@@ -137,6 +137,19 @@ impl Channel {
         Self(bytes.into())
     }
 
+    /// Takes a channel with conversations, a person's or a group's, off `reader`: the only ones on the wire.
+    ///
+    /// # Errors
+    /// As [`Channel::read`], and `MALFORMED` for the channel of one user.
+    pub fn read_shared(reader: &mut Reader) -> Result<Self, DecodeError> {
+        let at = reader.position();
+        let channel = Self::read(reader)?;
+        if channel.kind() == ChannelKind::User {
+            return Err(DecodeError::malformed("channel kind", at));
+        }
+        Ok(channel)
+    }
+
     /// Takes a channel off `reader`.
     ///
     /// # Errors
@@ -201,6 +214,12 @@ impl Channel {
         }
         let (low, high) = self.raw_ids();
         if low == user { Some(0) } else { (high == user).then_some(1) }
+    }
+
+    /// Whether a user can be `side` here; notes to self have only side 0.
+    pub(crate) fn has_side(&self, side: u8) -> bool {
+        let (low, high) = self.raw_ids();
+        self.kind() == ChannelKind::Person && (side == 0 || low != high)
     }
 
     fn raw_ids(&self) -> (&[u8], &[u8]) {

@@ -4,11 +4,11 @@
 //! format u8 · kind u8 · flags u16 · seq u64 · time_ms u64 · channel · from · sender 8 · number u64
 //!   · TLV length u16 · TLVs · body length u32 · body
 //! ```
-//! `from` is 0 or 1 (that side of a person channel) or 255 and an id.
+//! `from` is 0 or 1 (that side of a person channel) or 255 and an id that is no side. Each image has one spelling.
 
 use bytes::Bytes;
 
-use crate::{BODY_BYTES, Channel, DecodeError, Id, Reader, Sender, TLV_BYTES, Tlvs, Writer};
+use crate::{BODY_BYTES, Channel, ChannelKind, DecodeError, Id, Reader, Sender, TLV_BYTES, Tlvs, Writer};
 
 /// The format byte of an image.
 const FORMAT: u8 = 0;
@@ -62,7 +62,7 @@ impl Image {
         let seq = reader.u64("seq")?;
         let time_ms = reader.u64("time")?;
         let channel = Channel::read(reader)?;
-        let from = From::read(reader)?;
+        let from = From::read(reader, &channel)?;
         let sender = Sender::from_bytes(reader.opaque8("sender")?);
         let number = reader.u64("number")?;
         let at = reader.position();
@@ -103,6 +103,12 @@ impl Image {
         .write(out);
     }
 
+    /// Whether it may leave a server: sequenced, of a kind below 128, in a channel with conversations.
+    #[must_use]
+    pub fn is_public(&self) -> bool {
+        self.seq > 0 && self.kind < 128 && self.channel.kind() != ChannelKind::User
+    }
+
     /// The author's id.
     #[must_use]
     pub fn author(&self) -> Id {
@@ -129,12 +135,19 @@ impl From {
         }
     }
 
-    fn read(reader: &mut Reader) -> Result<Self, DecodeError> {
+    /// Takes the one way in which a user is written in `channel` off `reader`.
+    fn read(reader: &mut Reader, channel: &Channel) -> Result<Self, DecodeError> {
         let at = reader.position();
-        match reader.u8("from")? {
-            side @ (0 | 1) => Ok(Self::Side(side)),
-            255 => Ok(Self::User(Id::read(reader, "from")?)),
-            _ => Err(DecodeError::malformed("from", at)),
+        let from = match reader.u8("from")? {
+            side @ (0 | 1) if channel.has_side(side) => Self::Side(side),
+            255 => Self::User(Id::read(reader, "from")?),
+            _ => return Err(DecodeError::malformed("from", at)),
+        };
+        match &from {
+            Self::User(user) if channel.side_of(user.as_bytes()).is_some() => {
+                Err(DecodeError::malformed("a side of the channel spelled out", at))
+            }
+            _ => Ok(from),
         }
     }
 }

@@ -491,24 +491,54 @@ pub mod image_flag {
 
 /// Tags of TLVs.
 pub mod tag {
-    /// Media type of the body, UTF-8.
+    /// Media type of the body.
     pub const CONTENT_TYPE: u16 = 0x0001;
-    /// W3C trace context, ASCII.
+    /// W3C trace context.
     pub const TRACEPARENT: u16 = 0x0002;
-    /// Platform of the device, UTF-8.
+    /// Platform of the device.
     pub const PLATFORM: u16 = 0x0010;
-    /// Version of the app, UTF-8.
+    /// Version of the app.
     pub const APP_VERSION: u16 = 0x0011;
-    /// Language tag, UTF-8.
+    /// Language tag.
     pub const LANGUAGE: u16 = 0x0012;
-    /// Time zone name, UTF-8.
+    /// Time zone name.
     pub const TIME_ZONE: u16 = 0x0013;
-    /// The client's clock, u64 milliseconds; told to logs, decides nothing.
+    /// The client's clock, milliseconds since 1970; told to logs, decides nothing.
     pub const CLIENT_TIME: u16 = 0x0014;
-    /// u64, the highest seq on screen when the message was written; moves the read mark, is not passed on.
+    /// The highest seq on screen when the message was written; moves the read mark, is not passed on.
     pub const READ: u16 = 0x0020;
-    /// u32, when to come back.
+    /// How long to wait before coming back, milliseconds.
     pub const RETRY_AFTER_MS: u16 = 0x4001;
-    /// UTF-8 text for the developer: what is wrong and where.
+    /// Text for the developer: what is wrong and where.
     pub const DETAIL: u16 = 0x4002;
+}
+
+/// What the bytes of a TLV are.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum TlvForm {
+    /// UTF-8 text.
+    Text,
+    /// A number of four bytes.
+    U32,
+    /// A number of eight bytes.
+    U64,
+}
+
+impl TlvForm {
+    /// The form of a known tag.
+    #[must_use]
+    pub const fn of(tag: u16) -> Option<Self> {
+        match tag {
+            tag::CONTENT_TYPE
+            | tag::TRACEPARENT
+            | tag::PLATFORM
+            | tag::APP_VERSION
+            | tag::LANGUAGE
+            | tag::TIME_ZONE
+            | tag::DETAIL => Some(Self::Text),
+            tag::RETRY_AFTER_MS => Some(Self::U32),
+            tag::CLIENT_TIME | tag::READ => Some(Self::U64),
+            _ => None,
+        }
+    }
 }

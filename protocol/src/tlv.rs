@@ -4,9 +4,10 @@ use alloc::vec::Vec;
 
 use bytes::Bytes;
 
-use crate::{DecodeError, Reader, TLV_BYTES, TLV_COUNT, Writer};
+use crate::{DecodeError, MAX_INTEGER, Reader, TLV_BYTES, TLV_COUNT, TlvForm, Writer};
 
-/// The TLVs of a frame or an image, checked: at most 32, at most 8 KiB with their heads, tags strictly ascending.
+/// The TLVs of a frame or an image, checked: at most 32, at most 8 KiB with their heads, tags strictly ascending, the
+/// bytes of a known tag in its form.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Tlvs(Bytes);
 
@@ -44,7 +45,7 @@ impl Tlvs {
         let (mut rest, mut last, mut count) = (bytes, None, 0);
         while !rest.is_empty() {
             let here = at + (bytes.len() - rest.len());
-            let (tag, _, after) = split(rest).ok_or(DecodeError::malformed("TLV", here))?;
+            let (tag, value, after) = split(rest).ok_or(DecodeError::malformed("TLV", here))?;
             if last.is_some_and(|last| last >= tag) {
                 return Err(DecodeError::malformed("TLV tags not ascending", here));
             }
@@ -52,18 +53,21 @@ impl Tlvs {
             if count > TLV_COUNT {
                 return Err(DecodeError::malformed("more than 32 TLVs", here));
             }
+            if !has_form(tag, value) {
+                return Err(DecodeError::malformed("TLV value", here + 4));
+            }
             (rest, last) = (after, Some(tag));
         }
         Ok(())
     }
 
-    /// From pairs with ascending tags; pairs that would break the limits or the order are left out.
+    /// From pairs with ascending tags; pairs that would break the limits, the order or a form are left out.
     #[must_use]
     pub fn from_pairs<'a>(pairs: impl IntoIterator<Item = (u16, &'a [u8])>) -> Self {
         let (mut bytes, mut last, mut count) = (Vec::new(), None, 0);
         for (tag, value) in pairs {
             let fits = bytes.len() + 4 + value.len() <= TLV_BYTES && count < TLV_COUNT;
-            if fits && last.is_none_or(|last| last < tag) {
+            if fits && last.is_none_or(|last| last < tag) && has_form(tag, value) {
                 bytes.u16(tag);
                 bytes.bytes16(value);
                 last = Some(tag);
@@ -87,6 +91,12 @@ impl Tlvs {
     #[must_use]
     pub fn get(&self, tag: u16) -> Option<&[u8]> {
         self.iter().find(|&(t, _)| t == tag).map(|(_, value)| value)
+    }
+
+    /// The bytes of `tag` as text; none when they are not UTF-8, which a known tag of that form cannot be.
+    #[must_use]
+    pub fn get_text(&self, tag: u16) -> Option<&str> {
+        core::str::from_utf8(self.get(tag)?).ok()
     }
 
     /// The bytes of `tag` as a big-endian u32.
@@ -123,6 +133,16 @@ impl Tlvs {
     #[must_use]
     pub fn is_empty(&self) -> bool {
         self.0.is_empty()
+    }
+}
+
+/// Whether `value` is what a known `tag` holds; an unknown tag holds anything.
+fn has_form(tag: u16, value: &[u8]) -> bool {
+    match TlvForm::of(tag) {
+        None => true,
+        Some(TlvForm::Text) => core::str::from_utf8(value).is_ok(),
+        Some(TlvForm::U32) => value.len() == 4,
+        Some(TlvForm::U64) => value.try_into().is_ok_and(|bytes| u64::from_be_bytes(bytes) <= MAX_INTEGER),
     }
 }
 

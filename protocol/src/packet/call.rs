@@ -164,7 +164,12 @@ impl MembersPage {
         for _ in 0..count {
             members.push((Id::read(&mut reader, "user")?, reader.u8("role")?));
         }
-        let more = reader.u8("more")? == 1;
+        let at = reader.position();
+        let more = match reader.u8("more")? {
+            0 => false,
+            1 => true,
+            _ => return Err(DecodeError::malformed("more", at)),
+        };
         reader.end()?;
         Ok(Self { members, more })
     }

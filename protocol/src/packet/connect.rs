@@ -24,9 +24,14 @@ pub struct ConnectPacket {
 
 impl ConnectPacket {
     pub(super) fn read(r: &mut Reader) -> Result<Self, DecodeError> {
+        let at = r.position();
+        let (version_min, version_max) = (r.u8("version_min")?, r.u8("version_max")?);
+        if version_max < version_min {
+            return Err(DecodeError::malformed("version_max is below version_min", at + 1));
+        }
         Ok(Self {
-            version_min: r.u8("version_min")?,
-            version_max: r.u8("version_max")?,
+            version_min,
+            version_max,
             token: r.bytes16(TOKEN_BYTES, "token")?,
             device: Id::read_optional(r, "device")?,
             sender: Sender::read(r)?,

@@ -117,7 +117,7 @@ impl ListedPacket {
 impl Conversation {
     fn read(r: &mut Reader) -> Result<Self, DecodeError> {
         Ok(Self {
-            channel: Channel::read(r)?,
+            channel: Channel::read_shared(r)?,
             flags: r.u8("conversation flags")?,
             epoch: r.u32("epoch")?,
             head: r.u64("head")?,

@@ -59,7 +59,7 @@ impl Packet {
             Kind::Connack => Self::Connack(ConnackPacket::read(r)?),
             Kind::Send => Self::Send(SendPacket::read(r)?),
             Kind::Sendack => Self::Sendack(SendackPacket::read(r)?),
-            Kind::Recv => Self::Recv(Image::read(r)?),
+            Kind::Recv => Self::Recv(read_recv(r)?),
             Kind::Recvack => Self::Recvack(RecvackPacket::read(r)?),
             Kind::Ping => Self::Ping(Tlvs::read_to_end(r)?),
             Kind::Pong => Self::Pong(Tlvs::read_to_end(r)?),
@@ -119,6 +119,13 @@ impl Packet {
             Self::Reply(packet) => packet.write(out),
         });
     }
+}
+
+/// Takes an image that may leave a server off `reader`: sequenced, of a channel with conversations.
+fn read_recv(reader: &mut Reader) -> Result<Image, DecodeError> {
+    let at = reader.position();
+    let image = Image::read(reader)?;
+    if image.is_public() { Ok(image) } else { Err(DecodeError::malformed("an image that is not for clients", at)) }
 }
 
 /// Takes a reason off `reader`.

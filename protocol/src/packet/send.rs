@@ -3,7 +3,10 @@
 use bytes::Bytes;
 
 use super::read_reason;
-use crate::{Channel, DecodeError, Reader, Reason, Tlvs, Writer};
+use crate::{Channel, DecodeError, Reader, Reason, Tlvs, Writer, image_flag};
+
+/// The image flags that a client may set.
+const SEND_FLAGS: u16 = image_flag::COUNTABLE | image_flag::SILENT;
 
 /// SEND: `number u64 · oldest u64 · channel · flags u16 · body bytes32 · TLVs`.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -27,8 +30,8 @@ impl SendPacket {
         Ok(Self {
             number: r.u64("number")?,
             oldest: r.u64("oldest")?,
-            channel: Channel::read(r)?,
-            flags: r.u16("flags")?,
+            channel: Channel::read_shared(r)?,
+            flags: read_flags(r)?,
             body: r.bytes32("body")?,
             tlvs: Tlvs::read_to_end(r)?,
         })
@@ -42,6 +45,12 @@ impl SendPacket {
         out.bytes32(&self.body);
         out.raw(self.tlvs.as_bytes());
     }
+}
+
+fn read_flags(r: &mut Reader) -> Result<u16, DecodeError> {
+    let at = r.position();
+    let flags = r.u16("flags")?;
+    if flags & !SEND_FLAGS == 0 { Ok(flags) } else { Err(DecodeError::malformed("flags", at)) }
 }
 
 /// SENDACK: `number u64 · reason u16 · seq u64 · time_ms u64 · TLVs`. In a refusal seq and time are 0.

@@ -16,7 +16,7 @@ pub struct RecvackPacket {
 
 impl RecvackPacket {
     pub(super) fn read(r: &mut Reader) -> Result<Self, DecodeError> {
-        Ok(Self { channel: Channel::read(r)?, seq: r.u64("seq")?, tlvs: Tlvs::read_to_end(r)? })
+        Ok(Self { channel: Channel::read_shared(r)?, seq: r.u64("seq")?, tlvs: Tlvs::read_to_end(r)? })
     }
 
     pub(super) fn write(&self, out: &mut impl Writer) {

@@ -28,15 +28,11 @@ pub struct SyncPacket {
 
 impl SyncPacket {
     pub(super) fn read(r: &mut Reader) -> Result<Self, DecodeError> {
-        Ok(Self {
-            request: r.u32("request")?,
-            channel: Channel::read(r)?,
-            epoch: r.u32("epoch")?,
-            from: r.u64("from")?,
-            to: r.u64("to")?,
-            limit: r.u16("limit")?,
-            tlvs: Tlvs::read_to_end(r)?,
-        })
+        let request = r.u32("request")?;
+        let channel = Channel::read_shared(r)?;
+        let epoch = r.u32("epoch")?;
+        let (from, to) = read_interval(r)?;
+        Ok(Self { request, channel, epoch, from, to, limit: r.u16("limit")?, tlvs: Tlvs::read_to_end(r)? })
     }
 
     pub(super) fn write(&self, out: &mut impl Writer) {
@@ -48,6 +44,16 @@ impl SyncPacket {
         out.u16(self.limit);
         out.raw(self.tlvs.as_bytes());
     }
+}
+
+/// Takes a closed interval of seqs, `from u64 · to u64`, off `r`.
+fn read_interval(r: &mut Reader) -> Result<(u64, u64), DecodeError> {
+    let at = r.position();
+    let (from, to) = (r.u64("from")?, r.u64("to")?);
+    if from == 0 || to < from {
+        return Err(DecodeError::malformed("an interval has 1 ≤ from ≤ to", at));
+    }
+    Ok((from, to))
 }
 
 /// Seqs without an image: `from u64 · to u64 · why u8`.
@@ -129,8 +135,7 @@ impl SyncItem {
         match r.u8("element")? {
             1 => Ok(Self::Image(r.bytes32("image")?)),
             2 => {
-                let from = r.u64("gap from")?;
-                let to = r.u64("gap to")?;
+                let (from, to) = read_interval(r)?;
                 let at = r.position();
                 let why = GapReason::from_number(r.u8("gap reason")?);
                 Ok(Self::Gap(Gap { from, to, why: why.ok_or(DecodeError::malformed("gap reason", at))? }))
