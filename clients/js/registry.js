@@ -17,6 +17,8 @@ export const Limits = Object.freeze({
   SEND_WINDOW: 64,
   LIST_BODY_BYTES: 256,
   CALL_IDS: 100,
+  CONNECT_PAYLOAD_BYTES: 16384,
+  HELD_BYTES: 65536,
 });
 
 /** Kinds of frames. */
@@ -119,35 +121,35 @@ export const Reason = Object.freeze({
 
 /** What each reason means, by number. */
 export const ReasonInfo = Object.freeze({
-  0: Object.freeze({ name: "OK", fault: "none", retry: "no need", doc: "Done." }),
-  1: Object.freeze({ name: "MALFORMED", fault: "client", retry: "never", doc: "A frame or a field that does not follow the layout." }),
-  2: Object.freeze({ name: "FRAME_TOO_LARGE", fault: "client", retry: "never", doc: "A frame longer than the limit." }),
-  3: Object.freeze({ name: "BAD_CRC", fault: "path", retry: "reconnect", doc: "The checksum of a frame does not match." }),
-  4: Object.freeze({ name: "UNKNOWN_KIND", fault: "client", retry: "never", doc: "A frame of a kind that is not known and may not be ignored." }),
-  5: Object.freeze({ name: "PROTOCOL_VIOLATION", fault: "client", retry: "never", doc: "A well-formed frame that is not allowed here." }),
-  6: Object.freeze({ name: "VERSION_UNSUPPORTED", fault: "client", retry: "never", doc: "No common version; CONNACK tells the server's range." }),
-  7: Object.freeze({ name: "UNAUTHENTICATED", fault: "client", retry: "new token", doc: "The token is not accepted." }),
-  8: Object.freeze({ name: "TOKEN_EXPIRED", fault: "client", retry: "new token", doc: "The token was good and is past its time." }),
-  9: Object.freeze({ name: "REPLACED", fault: "client", retry: "terminal", doc: "A newer connection of the same device took over; no automatic reconnect." }),
-  10: Object.freeze({ name: "TIMEOUT", fault: "client", retry: "reconnect", doc: "A frame, the CONNECT or a sign of life did not come in time." }),
-  11: Object.freeze({ name: "SLOW_CONSUMER", fault: "client", retry: "reconnect", doc: "The connection had bytes waiting and took none for too long." }),
-  12: Object.freeze({ name: "SHUTDOWN", fault: "server", retry: "reconnect after retry_after_ms", doc: "The server is stopping." }),
-  13: Object.freeze({ name: "BUSY", fault: "server", retry: "after retry_after_ms", doc: "Too much is waiting; says nothing about an earlier copy." }),
-  14: Object.freeze({ name: "STORAGE_FULL", fault: "server", retry: "after retry_after_ms", doc: "No space for what is to be stored; says nothing about an earlier copy." }),
-  15: Object.freeze({ name: "RATE_LIMITED", fault: "client", retry: "after retry_after_ms", doc: "More than the user may send; says nothing about an earlier copy." }),
-  16: Object.freeze({ name: "INTERNAL", fault: "server", retry: "reconnect", doc: "The server failed." }),
-  20: Object.freeze({ name: "STALE", fault: "client", retry: "never", doc: "The number lies below the floor of its sender: it was answered, and the answer is forgotten." }),
-  21: Object.freeze({ name: "DEDUP_CONFLICT", fault: "client", retry: "never", doc: "The number is bound to another channel or content; the first one stands." }),
-  22: Object.freeze({ name: "SENDER_EXPIRED", fault: "client", retry: "new sender", doc: "The server may have forgotten this sender; connect with a new one." }),
-  23: Object.freeze({ name: "NO_CHANNEL", fault: "client", retry: "never", doc: "No such channel for this user: it does not exist or the user is no member." }),
-  24: Object.freeze({ name: "NOT_ALLOWED", fault: "client", retry: "never", doc: "The user's role does not allow it." }),
-  25: Object.freeze({ name: "BODY_TOO_LARGE", fault: "client", retry: "never", doc: "A message body longer than the limit; nothing was stored." }),
-  26: Object.freeze({ name: "UNKNOWN_CRITICAL", fault: "client", retry: "never", doc: "A critical TLV that the server does not know; nothing was stored." }),
-  27: Object.freeze({ name: "ALREADY_EXISTS", fault: "client", retry: "never", doc: "The id is taken." }),
-  28: Object.freeze({ name: "TOO_MANY_MEMBERS", fault: "client", retry: "never", doc: "The group would have more members than allowed." }),
-  29: Object.freeze({ name: "UNKNOWN_METHOD", fault: "client", retry: "never", doc: "A CALL of a method that is not known." }),
-  30: Object.freeze({ name: "EPOCH_MISMATCH", fault: "none", retry: "LIST, then SYNC", doc: "The channel's slot has a newer epoch, or the interval lies above its head: forget what is held of it and list again." }),
-  31: Object.freeze({ name: "BAD_LIST_TOKEN", fault: "client", retry: "LIST with an empty token", doc: "The list token is not one that this server gave to this user." }),
+  0: Object.freeze({ name: 'OK', fault: 'none', retry: 'no need', doc: 'Done.' }),
+  1: Object.freeze({ name: 'MALFORMED', fault: 'client', retry: 'never', doc: 'A frame or a field that does not follow the layout.' }),
+  2: Object.freeze({ name: 'FRAME_TOO_LARGE', fault: 'client', retry: 'never', doc: 'A frame longer than the limit.' }),
+  3: Object.freeze({ name: 'BAD_CRC', fault: 'path', retry: 'reconnect', doc: 'The checksum of a frame does not match.' }),
+  4: Object.freeze({ name: 'UNKNOWN_KIND', fault: 'client', retry: 'never', doc: 'A frame of a kind that is not known and may not be ignored.' }),
+  5: Object.freeze({ name: 'PROTOCOL_VIOLATION', fault: 'client', retry: 'never', doc: 'A well-formed frame that is not allowed here.' }),
+  6: Object.freeze({ name: 'VERSION_UNSUPPORTED', fault: 'client', retry: 'never', doc: 'No common version; CONNACK tells the server\'s range.' }),
+  7: Object.freeze({ name: 'UNAUTHENTICATED', fault: 'client', retry: 'new token', doc: 'The token is not accepted.' }),
+  8: Object.freeze({ name: 'TOKEN_EXPIRED', fault: 'client', retry: 'new token', doc: 'The token was good and is past its time.' }),
+  9: Object.freeze({ name: 'REPLACED', fault: 'client', retry: 'terminal', doc: 'A newer connection of the same device took over; no automatic reconnect.' }),
+  10: Object.freeze({ name: 'TIMEOUT', fault: 'client', retry: 'reconnect', doc: 'A frame, the CONNECT or a sign of life did not come in time.' }),
+  11: Object.freeze({ name: 'SLOW_CONSUMER', fault: 'client', retry: 'reconnect', doc: 'The connection had bytes waiting and took none for too long.' }),
+  12: Object.freeze({ name: 'SHUTDOWN', fault: 'server', retry: 'reconnect after retry_after_ms', doc: 'The server is stopping.' }),
+  13: Object.freeze({ name: 'BUSY', fault: 'server', retry: 'after retry_after_ms', doc: 'Too much is waiting; says nothing about an earlier copy.' }),
+  14: Object.freeze({ name: 'STORAGE_FULL', fault: 'server', retry: 'after retry_after_ms', doc: 'No space for what is to be stored; says nothing about an earlier copy.' }),
+  15: Object.freeze({ name: 'RATE_LIMITED', fault: 'client', retry: 'after retry_after_ms', doc: 'More than the user may send; says nothing about an earlier copy.' }),
+  16: Object.freeze({ name: 'INTERNAL', fault: 'server', retry: 'reconnect', doc: 'The server failed.' }),
+  20: Object.freeze({ name: 'STALE', fault: 'client', retry: 'never', doc: 'The number lies below the floor of its sender: it was answered, and the answer is forgotten.' }),
+  21: Object.freeze({ name: 'DEDUP_CONFLICT', fault: 'client', retry: 'never', doc: 'The number is bound to another channel or content; the first one stands.' }),
+  22: Object.freeze({ name: 'SENDER_EXPIRED', fault: 'client', retry: 'new sender', doc: 'The server may have forgotten this sender; connect with a new one.' }),
+  23: Object.freeze({ name: 'NO_CHANNEL', fault: 'client', retry: 'never', doc: 'No such channel for this user: it does not exist or the user is no member.' }),
+  24: Object.freeze({ name: 'NOT_ALLOWED', fault: 'client', retry: 'never', doc: 'The user\'s role does not allow it.' }),
+  25: Object.freeze({ name: 'BODY_TOO_LARGE', fault: 'client', retry: 'never', doc: 'A message body longer than the limit; nothing was stored.' }),
+  26: Object.freeze({ name: 'UNKNOWN_CRITICAL', fault: 'client', retry: 'never', doc: 'A critical TLV that the server does not know; nothing was stored.' }),
+  27: Object.freeze({ name: 'ALREADY_EXISTS', fault: 'client', retry: 'never', doc: 'The id is taken.' }),
+  28: Object.freeze({ name: 'TOO_MANY_MEMBERS', fault: 'client', retry: 'never', doc: 'The group would have more members than allowed.' }),
+  29: Object.freeze({ name: 'UNKNOWN_METHOD', fault: 'client', retry: 'never', doc: 'A CALL of a method that is not known.' }),
+  30: Object.freeze({ name: 'EPOCH_MISMATCH', fault: 'none', retry: 'LIST, then SYNC', doc: 'The channel\'s slot has a newer epoch, or the interval lies above its head: forget what is held of it and list again.' }),
+  31: Object.freeze({ name: 'BAD_LIST_TOKEN', fault: 'client', retry: 'LIST with an empty token', doc: 'The list token is not one that this server gave to this user.' }),
 });
 
 /** Methods of CALL. */
@@ -186,7 +188,7 @@ export const ImageFlag = Object.freeze({
   SILENT: 2,
 });
 
-/** Why seqs have no image. */
+/** Why seqs of an interval have no image. */
 export const GapReason = Object.freeze({
   /** Dropped by retention. */
   TRIMMED: 1,
@@ -198,24 +200,38 @@ export const GapReason = Object.freeze({
 
 /** Tags of TLVs. */
 export const Tlv = Object.freeze({
-  /** Media type of the body, UTF-8. */
+  /** Media type of the body. */
   CONTENT_TYPE: 0x0001,
-  /** W3C trace context, ASCII. */
+  /** W3C trace context. */
   TRACEPARENT: 0x0002,
-  /** Platform of the device, UTF-8. */
+  /** Platform of the device. */
   PLATFORM: 0x0010,
-  /** Version of the app, UTF-8. */
+  /** Version of the app. */
   APP_VERSION: 0x0011,
-  /** Language tag, UTF-8. */
+  /** Language tag. */
   LANGUAGE: 0x0012,
-  /** Time zone name, UTF-8. */
+  /** Time zone name. */
   TIME_ZONE: 0x0013,
-  /** The client's clock, u64 milliseconds; told to logs, decides nothing. */
+  /** The client's clock, milliseconds since 1970; told to logs, decides nothing. */
   CLIENT_TIME: 0x0014,
-  /** u64, the highest seq on screen when the message was written; moves the read mark, is not passed on. */
+  /** The highest seq on screen when the message was written; moves the read mark, is not passed on. */
   READ: 0x0020,
-  /** u32, when to come back. */
+  /** How long to wait before coming back, milliseconds. */
   RETRY_AFTER_MS: 0x4001,
-  /** UTF-8 text for the developer: what is wrong and where. */
+  /** Text for the developer: what is wrong and where. */
   DETAIL: 0x4002,
+});
+
+/** What the bytes of each TLV are, by tag. */
+export const TlvForm = Object.freeze({
+  0x0001: 'text',
+  0x0002: 'text',
+  0x0010: 'text',
+  0x0011: 'text',
+  0x0012: 'text',
+  0x0013: 'text',
+  0x0014: 'u64',
+  0x0020: 'u64',
+  0x4001: 'u32',
+  0x4002: 'text',
 });
