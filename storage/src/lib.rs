@@ -1,1 +1,31 @@
-//! x
+//! The log that is the truth, and the store that serves it.
+//!
+//! [`open`] hands out three things: the [`Log`], which the committer appends to; the [`Store`], from which everybody
+//! reads what the materialiser has put there; and the [`Materialiser`], which its thread feeds with committed entries.
+//! The store never holds what is not in the log, and can be thrown away: it is rebuilt from the log.
+//! All calls are synchronous; the only thread of this crate prepares the next segment of the log.
+#![cfg_attr(test, allow(clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing))]
+
+mod entry;
+mod error;
+pub mod fold;
+mod log;
+mod materialise;
+mod memory;
+mod open;
+pub mod plant;
+mod rows;
+mod slots;
+mod store;
+
+pub use entry::{Entry, Locator, Placed};
+pub use error::{LogError, OpenError, StoreError};
+pub use log::{Log, Ticket};
+pub use materialise::{Covered, Materialiser};
+pub use memory::{Crash, MemoryDisk};
+pub use open::{Loss, Opened, Options, Progress, Recovery, SlotState, check, open, open_memory};
+pub use rows::{Answer, ChannelRow, ConversationRow, Cursor, MemberRow, SenderRow, SenderTable};
+pub use store::{Found, Store};
+
+/// How many slots there are.
+pub const SLOTS: usize = 256;
