@@ -1,11 +1,11 @@
-//! CALL and REPLY, and the fields of the group methods.
+//! CALL and REPLY, and the fields of the methods.
 
 use alloc::vec::Vec;
 
 use bytes::Bytes;
 
 use super::read_reason;
-use crate::{CALL_IDS, DecodeError, Id, Reader, Reason, Tlvs, Writer};
+use crate::{CALL_IDS, Channel, DecodeError, Id, Reader, Reason, Tlvs, Writer};
 
 /// CALL: `request u32 · method u16 · number u64 · oldest u64 · fields bytes32 · TLVs`. A method that changes nothing has
 /// number and oldest 0.
@@ -114,6 +114,18 @@ pub mod groups {
         Ok((group, users))
     }
 
+    /// The fields of `GROUP_MEMBERS`: `group bytes8 · after bytes8`; none for `after` asks for the first page.
+    ///
+    /// # Errors
+    /// `MALFORMED` when `fields` are not exactly that.
+    pub fn read_members(fields: Bytes) -> Result<(Id, Option<Id>), DecodeError> {
+        let mut reader = Reader::new(fields);
+        let group = Id::read(&mut reader, "group")?;
+        let after = Id::read_optional(&mut reader, "after")?;
+        reader.end()?;
+        Ok((group, after))
+    }
+
     fn users(reader: &mut Reader) -> Result<Vec<Id>, DecodeError> {
         let at = reader.position();
         let count = usize::from(reader.u16("count")?);
@@ -139,6 +151,35 @@ pub mod groups {
     pub fn write_change(out: &mut impl Writer, group: &Id, users: &[Id]) {
         out.bytes8(group.as_bytes());
         write_users(out, users);
+    }
+
+    /// Appends the fields of `GROUP_MEMBERS`.
+    pub fn write_members(out: &mut impl Writer, group: &Id, after: Option<&Id>) {
+        out.bytes8(group.as_bytes());
+        out.bytes8(after.map_or(&[], Id::as_bytes));
+    }
+}
+
+/// Fields of the method `READ`.
+pub mod marks {
+    use super::{Bytes, Channel, DecodeError, Reader, Writer};
+
+    /// The fields of `READ`: `channel · seq u64`.
+    ///
+    /// # Errors
+    /// `MALFORMED` when `fields` are not exactly that.
+    pub fn read_mark(fields: Bytes) -> Result<(Channel, u64), DecodeError> {
+        let mut reader = Reader::new(fields);
+        let channel = Channel::read_shared(&mut reader)?;
+        let seq = reader.u64("seq")?;
+        reader.end()?;
+        Ok((channel, seq))
+    }
+
+    /// Appends the fields of `READ`.
+    pub fn write_mark(out: &mut impl Writer, channel: &Channel, seq: u64) {
+        out.raw(channel.as_bytes());
+        out.u64(seq);
     }
 }
 

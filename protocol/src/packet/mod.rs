@@ -9,7 +9,7 @@ mod sync;
 
 use alloc::vec::Vec;
 
-pub use call::{CallPacket, MembersPage, ReplyPacket, groups};
+pub use call::{CallPacket, MembersPage, ReplyPacket, groups, marks};
 pub use connect::{ConnackPacket, ConnectPacket, Limits};
 pub use list::{Conversation, ListPacket, ListedPacket, conversation_flag};
 pub use send::{SendPacket, SendackPacket};

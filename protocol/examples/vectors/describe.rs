@@ -1,0 +1,215 @@
+//! Bytes and decoded values in the words of the golden vectors (protocol/vectors/README.md).
+
+use bytes::Bytes;
+use postrider_protocol::{
+    Channel, ChannelKind, From, Id, Image, Tlvs,
+    frame::Decoder,
+    packet::{Conversation, MembersPage, Packet, SyncItem, groups, marks},
+};
+use serde_json::{Map, Value, json};
+
+/// A decoder of what CALL, REPLY and membership images carry: canonical bytes again, and the fields by name.
+pub type Method = fn(Bytes) -> Result<(Vec<u8>, Value), postrider_protocol::DecodeError>;
+
+/// Hex in groups, long runs of one byte as `61*65536`.
+pub fn hex(bytes: &[u8]) -> String {
+    let mut groups: Vec<String> = Vec::new();
+    let mut plain = String::new();
+    for run in bytes.chunk_by(|a, b| a == b) {
+        if run.len() < 32 {
+            run.iter().for_each(|byte| plain.push_str(&format!("{byte:02x}")));
+            continue;
+        }
+        if !plain.is_empty() {
+            groups.push(std::mem::take(&mut plain));
+        }
+        groups.push(format!("{:02x}*{}", run[0], run.len()));
+    }
+    if !plain.is_empty() {
+        groups.push(plain);
+    }
+    groups.join(" ")
+}
+
+/// The bytes that [`hex`] tells.
+pub fn unhex(text: &str) -> Vec<u8> {
+    let mut bytes = Vec::new();
+    for group in text.split(' ').filter(|group| !group.is_empty()) {
+        let (digits, times) = group.split_once('*').map_or((group, 1), |(hex, times)| (hex, times.parse().unwrap()));
+        assert!(digits.len().is_multiple_of(2), "odd number of hex digits in {group}");
+        let once: Vec<u8> =
+            (0..digits.len()).step_by(2).map(|at| u8::from_str_radix(&digits[at..at + 2], 16).unwrap()).collect();
+        bytes.extend(once.iter().copied().cycle().take(once.len() * times));
+    }
+    bytes
+}
+
+fn text(id: Option<&Id>) -> String {
+    id.map(Id::to_string).unwrap_or_default()
+}
+
+pub fn channel(channel: &Channel) -> Value {
+    let kind = match channel.kind() {
+        ChannelKind::Person => 1,
+        ChannelKind::Group => 2,
+        ChannelKind::User => 3,
+    };
+    let (low, high) = channel.ids();
+    let ids: Vec<String> = std::iter::once(low).chain(high).map(|id| id.to_string()).collect();
+    json!({ "kind": kind, "ids": ids })
+}
+
+fn tlvs(tlvs: &Tlvs) -> Value {
+    tlvs.iter().map(|(tag, value)| json!({ "tag": tag, "value": hex(value) })).collect()
+}
+
+pub fn image(image: &Image) -> Value {
+    let from = match &image.from {
+        From::Side(side) => json!({ "side": side }),
+        From::User(user) => json!({ "user": user.to_string() }),
+    };
+    json!({
+        "kind": image.kind, "flags": image.flags, "seq": image.seq, "time_ms": image.time_ms,
+        "channel": channel(&image.channel), "from": from, "sender": hex(image.sender.as_bytes()),
+        "number": image.number, "tlvs": tlvs(&image.tlvs), "body": hex(&image.body),
+    })
+}
+
+fn conversation(it: &Conversation) -> Value {
+    json!({
+        "channel": channel(&it.channel), "flags": it.flags, "epoch": it.epoch, "head": it.head,
+        "sync_from": it.sync_from, "read": it.read, "image": hex(&it.image),
+    })
+}
+
+fn item(item: &SyncItem) -> Value {
+    match item {
+        SyncItem::Image(bytes) => json!({ "image": hex(bytes) }),
+        SyncItem::Gap(gap) => json!({ "gap": { "from": gap.from, "to": gap.to, "why": gap.why.name() } }),
+    }
+}
+
+/// The fields of `packet` by name, its kind among them.
+pub fn packet(packet: &Packet) -> Value {
+    let mut fields = fields(packet);
+    fields.insert("kind".into(), packet.kind().name().into());
+    Value::Object(fields)
+}
+
+fn fields(packet: &Packet) -> Map<String, Value> {
+    let value = match packet {
+        Packet::Connect(it) => json!({
+            "version_min": it.version_min, "version_max": it.version_max, "token": hex(&it.token),
+            "device": text(it.device.as_ref()), "sender": hex(it.sender.as_bytes()), "tlvs": tlvs(&it.tlvs),
+        }),
+        Packet::Connack(it) => json!({
+            "reason": it.reason.name(), "version": it.version, "version_min": it.version_min,
+            "version_max": it.version_max, "user": text(it.user.as_ref()), "sender": hex(it.sender.as_bytes()),
+            "server_time_ms": it.server_time_ms, "heartbeat_ms": it.limits.heartbeat_ms,
+            "dead_ms": it.limits.dead_ms, "frame_bytes": it.limits.frame_bytes, "body_bytes": it.limits.body_bytes,
+            "sync_page": it.limits.sync_page, "tlvs": tlvs(&it.tlvs),
+        }),
+        Packet::Send(it) => json!({
+            "number": it.number, "oldest": it.oldest, "channel": channel(&it.channel), "flags": it.flags,
+            "body": hex(&it.body), "tlvs": tlvs(&it.tlvs),
+        }),
+        Packet::Sendack(it) => json!({
+            "number": it.number, "reason": it.reason.name(), "seq": it.seq, "time_ms": it.time_ms,
+            "tlvs": tlvs(&it.tlvs),
+        }),
+        Packet::Recv(it) => json!({ "image": image(it) }),
+        Packet::Recvack(it) => json!({ "channel": channel(&it.channel), "seq": it.seq, "tlvs": tlvs(&it.tlvs) }),
+        Packet::Ping(it) | Packet::Pong(it) => json!({ "tlvs": tlvs(it) }),
+        Packet::Disconnect(it) => json!({ "reason": it.reason.name(), "tlvs": tlvs(&it.tlvs) }),
+        Packet::List(it) => json!({
+            "request": it.request, "token": hex(&it.token), "page": hex(&it.page), "limit": it.limit,
+            "tlvs": tlvs(&it.tlvs),
+        }),
+        Packet::Listed(it) => json!({
+            "request": it.request, "reason": it.reason.name(), "token": hex(&it.token), "next": hex(&it.next),
+            "conversations": it.conversations.iter().map(conversation).collect::<Value>(), "tlvs": tlvs(&it.tlvs),
+        }),
+        Packet::Sync(it) => json!({
+            "request": it.request, "channel": channel(&it.channel), "epoch": it.epoch, "from": it.from, "to": it.to,
+            "limit": it.limit, "tlvs": tlvs(&it.tlvs),
+        }),
+        Packet::Synced(it) => json!({
+            "request": it.request, "reason": it.reason.name(), "epoch": it.epoch, "head": it.head, "from": it.from,
+            "to": it.to, "items": it.items.iter().map(item).collect::<Value>(), "tlvs": tlvs(&it.tlvs),
+        }),
+        Packet::Lag(it) => json!({ "dropped": it.dropped, "tlvs": tlvs(&it.tlvs) }),
+        Packet::Call(it) => json!({
+            "request": it.request, "method": it.method, "number": it.number, "oldest": it.oldest,
+            "fields": hex(&it.fields), "tlvs": tlvs(&it.tlvs),
+        }),
+        Packet::Reply(it) => json!({
+            "request": it.request, "reason": it.reason.name(), "seq": it.seq, "time_ms": it.time_ms,
+            "fields": hex(&it.fields), "tlvs": tlvs(&it.tlvs),
+        }),
+    };
+    match value {
+        Value::Object(map) => map,
+        _ => Map::new(),
+    }
+}
+
+/// What a stream in these pieces says: packets, the reason it fails for, whether part of a frame is left.
+pub fn stream(pieces: &[Vec<u8>]) -> (Vec<Value>, Option<&'static str>, bool) {
+    let (mut decoder, mut packets) = (Decoder::new(), Vec::new());
+    for piece in pieces {
+        decoder.feed(piece.clone().into());
+        loop {
+            let decoded = decoder.next_frame().and_then(|frame| frame.map(Packet::decode).transpose());
+            match decoded {
+                Ok(None) => break,
+                Ok(Some(None)) => {}
+                Ok(Some(Some(it))) => packets.push(packet(&it)),
+                Err(error) => return (packets, Some(error.reason.name()), false),
+            }
+        }
+    }
+    (packets, None, decoder.is_partial())
+}
+
+fn ids(ids: &[Id]) -> Value {
+    ids.iter().map(Id::to_string).collect()
+}
+
+/// The decoder for `what` of methods.json.
+pub fn method(what: &str) -> Method {
+    match what {
+        "change" => |bytes| {
+            let (group, users) = groups::read_change(bytes)?;
+            let mut out = Vec::new();
+            groups::write_change(&mut out, &group, &users);
+            Ok((out, json!({ "group": group.to_string(), "users": ids(&users) })))
+        },
+        "members" => |bytes| {
+            let (group, after) = groups::read_members(bytes)?;
+            let mut out = Vec::new();
+            groups::write_members(&mut out, &group, after.as_ref());
+            Ok((out, json!({ "group": group.to_string(), "after": text(after.as_ref()) })))
+        },
+        "members_page" => |bytes| {
+            let page = MembersPage::decode(bytes)?;
+            let mut out = Vec::new();
+            page.write(&mut out);
+            let members: Value =
+                page.members.iter().map(|(user, role)| json!({ "user": user.to_string(), "role": role })).collect();
+            Ok((out, json!({ "members": members, "more": page.more })))
+        },
+        "read" => |bytes| {
+            let (of, seq) = marks::read_mark(bytes)?;
+            let mut out = Vec::new();
+            marks::write_mark(&mut out, &of, seq);
+            Ok((out, json!({ "channel": channel(&of), "seq": seq })))
+        },
+        "users" => |bytes| {
+            let users = groups::read_users(bytes)?;
+            let mut out = Vec::new();
+            groups::write_users(&mut out, &users);
+            Ok((out, json!({ "users": ids(&users) })))
+        },
+        _ => panic!("no such method vector: {what}"),
+    }
+}

@@ -1,0 +1,235 @@
+//! images.json, channels.json, methods.json, streams.json.
+
+use postrider_protocol::{Channel, From, Image, Sender, Tlvs, Writer, packet::groups, tag};
+use serde_json::{Value, json};
+
+use crate::{
+    built, describe, frame,
+    packets::{encoded, id, long_id, message},
+};
+
+pub fn images() -> Value {
+    let own = Channel::person(&id("alice"), &id("alice"));
+    let group = Channel::group(&id("team"));
+    let valid = [
+        ("from the second side of a person channel", message(1, b"hello")),
+        ("from the first side", Image { from: From::Side(0), ..message(2, "caf\u{e9}".as_bytes()) }),
+        ("a note to self", Image { from: From::Side(0), channel: own, ..message(3, b"milk") }),
+        ("a user in a group", Image { from: From::User(id("alice")), channel: group.clone(), ..message(4, b"hi all") }),
+        ("somebody who is no side of a person channel", Image { from: From::User(id("system")), ..message(5, b"") }),
+        ("no sender", Image { sender: Sender::from_bytes([0; 8]), number: 0, ..message(6, b"") }),
+        (
+            "TLVs",
+            Image {
+                tlvs: Tlvs::from_pairs([
+                    (tag::CONTENT_TYPE, &b"text/plain"[..]),
+                    (0x3fff, &[0, 1]),
+                    (0x4003, b"phone"),
+                ]),
+                ..message(7, b"typed")
+            },
+        ),
+        (
+            "not sequenced, in the channel of one user: decodes, and is never on the wire",
+            Image {
+                kind: 128,
+                from: From::User(id("alice")),
+                channel: Channel::user(&id("alice")),
+                ..message(0, &[0; 8])
+            },
+        ),
+        (
+            "the longest ids",
+            Image {
+                from: From::Side(1),
+                channel: Channel::person(&long_id("a"), &long_id("b")),
+                ..message(8, &[0x61; 65_536])
+            },
+        ),
+    ];
+    let valid: Value = valid
+        .iter()
+        .map(|(name, it)| json!({ "name": name, "hex": describe::hex(&encoded(it)), "image": describe::image(it) }))
+        .collect();
+    json!({ "valid": valid, "malformed": malformed_images() })
+}
+
+fn malformed_images() -> Value {
+    let good = encoded(&message(1, b"hello")).to_vec();
+    let changed = |at: usize, byte: u8| {
+        let mut bytes = good.clone();
+        bytes[at] = byte;
+        bytes
+    };
+    let from = 20 + message(1, b"").channel.as_bytes().len();
+    let with = |channel: &Channel, from: &[u8]| {
+        built(|out| {
+            out.raw(&good[..20]);
+            out.raw(channel.as_bytes());
+            out.raw(from);
+            out.raw(&good[20 + 11 + 1..]);
+        })
+    };
+    assert_eq!(from, 20 + 11);
+    let pair = Channel::person(&id("alice"), &id("bob"));
+    let own = Channel::person(&id("alice"), &id("alice"));
+    let group = Channel::group(&id("team"));
+    let long = built(|out| {
+        out.raw(&good[..good.len() - 9]);
+        out.bytes32(&[0x61; 65_537]);
+    });
+    let cases = [
+        ("nothing", Vec::new()),
+        ("format 1", changed(0, 1)),
+        ("seq 2^56", changed(4, 1)),
+        ("from 2", changed(from, 2)),
+        ("from 254", changed(from, 254)),
+        ("a side in a group", with(&group, &[0])),
+        ("side 1 of a note to self", with(&own, &[1])),
+        ("a side spelled out", with(&pair, &[255, 3, b'b', b'o', b'b'])),
+        ("from nobody", with(&group, &[255, 0])),
+        ("a TLV length beyond the end", changed(good.len() - 11, 0xff)),
+        ("a body of 65,537 bytes", long),
+        ("a body that ends early", good[..good.len() - 1].to_vec()),
+        ("a byte after the body", [&good[..], b"!"].concat()),
+    ];
+    cases.iter().map(|(name, bytes)| json!({ "name": name, "hex": describe::hex(bytes) })).collect()
+}
+
+pub fn channels() -> Value {
+    let long = "z".repeat(128);
+    let rows = [
+        (0, "alice", "user:bob"),
+        (0, "bob", "user:alice"),
+        (0, "alice", "user:alice"),
+        (0, "alice", "group:team"),
+        (7, "alice", "group:team"),
+        (u32::MAX, "alice", "group:team"),
+        (0, "a", "user:B"),
+        (0, "alice", "user:sip:carol@example.org"),
+        (0, "alice", "group:group:x"),
+        (0, "A-Z.a_z~0:9@+=-", "user:0"),
+        (0, "a", &format!("user:{long}")),
+        (0, &long, "user:aa"),
+    ];
+    let valid: Value = rows
+        .iter()
+        .map(|(tenant, user, address)| {
+            let channel = Channel::from_address(&id(user), address).unwrap();
+            assert_eq!(channel.address_for(&id(user)), *address);
+            json!({
+                "user": user, "address": address, "tenant": tenant, "channel": describe::channel(&channel),
+                "hex": describe::hex(channel.as_bytes()), "slot": channel.slot(*tenant),
+            })
+        })
+        .collect();
+    let malformed: Value = [
+        ("nothing", &b""[..]),
+        ("kind alone", &[2]),
+        ("kind 0", &[0, 1, b'a']),
+        ("kind 4", &[4, 1, b'a']),
+        ("empty id", &[2, 0]),
+        ("ids out of order", &[1, 1, b'b', 1, b'a']),
+        ("a longer id before its beginning", &[1, 2, b'a', b'a', 1, b'a']),
+        ("second id missing", &[1, 1, b'a']),
+        ("a byte too many", &[2, 1, b'a', 0]),
+        ("upper half of a byte", &[2, 1, 0x80]),
+    ]
+    .iter()
+    .map(|(name, bytes)| json!({ "name": name, "hex": describe::hex(bytes) }))
+    .collect();
+    let ids = ["a", "0", "._~:@+=-", long.as_str(), "", &"z".repeat(129), "a b", "a/b", "a\n", "\u{e9}", "a%b", "a*"];
+    let ids: Value = ids
+        .iter()
+        .map(|text| json!({ "text": text, "valid": text.parse::<postrider_protocol::Id>().is_ok() }))
+        .collect();
+    let addresses = ["user:a", "group:a", "user:a:b", "user:", "group:", "self:a", "a", "", "User:a", "user:a b", ":a"];
+    let addresses: Value = addresses
+        .iter()
+        .map(|text| json!({ "text": text, "valid": Channel::from_address(&id("me"), text).is_ok() }))
+        .collect();
+    json!({ "valid": valid, "malformed": malformed, "ids": ids, "addresses": addresses })
+}
+
+pub fn methods() -> Value {
+    let many: Vec<_> = (0..101).map(|n| id(&format!("user-{n}"))).collect();
+    let change = |users: &[_]| built(|out| groups::write_change(out, &id("team"), users));
+    let users = |users: &[_]| built(|out| groups::write_users(out, users));
+    let valid = [
+        ("change: one user", "change", change(&[id("bob")])),
+        ("change: nobody", "change", change(&[])),
+        ("change: 100 users", "change", change(&many[..100])),
+        ("users: nobody", "users", users(&[])),
+        ("users: two", "users", users(&[id("bob"), id("carol")])),
+        ("members: first page", "members", b"\x04team\x00".to_vec()),
+        ("members: after bob", "members", b"\x04team\x03bob".to_vec()),
+        ("members_page: empty", "members_page", b"\0\0\0".to_vec()),
+        ("members_page: an owner, a member, more", "members_page", b"\0\x02\x05alice\x02\x03bob\x00\x01".to_vec()),
+        ("read: a person", "read", b"\x01\x05alice\x03bob\0\0\0\0\0\0\0\x09".to_vec()),
+        ("read: a group, the highest seq", "read", b"\x02\x04team\0\x1f\xff\xff\xff\xff\xff\xff".to_vec()),
+    ];
+    let malformed = [
+        ("change: 101 users", "change", change(&many)),
+        ("change: more users told than there are", "change", b"\x04team\0\x02\x03bob".to_vec()),
+        ("change: a byte too many", "change", b"\x04team\0\0\0".to_vec()),
+        ("change: no group", "change", b"\0\0\0".to_vec()),
+        ("users: 65,535 of them in no bytes", "users", b"\xff\xff".to_vec()),
+        ("users: an empty id", "users", b"\0\x01\0".to_vec()),
+        ("members: after is missing", "members", b"\x04team".to_vec()),
+        ("members_page: more is 2", "members_page", b"\0\0\x02".to_vec()),
+        ("members_page: 65,535 members in no bytes", "members_page", b"\xff\xff".to_vec()),
+        ("read: channel of one user", "read", b"\x03\x05alice\0\0\0\0\0\0\0\x09".to_vec()),
+        ("read: seq 2^53", "read", b"\x02\x04team\0\x20\0\0\0\0\0\0".to_vec()),
+        ("read: a byte too many", "read", b"\x02\x04team\0\0\0\0\0\0\0\x09\0".to_vec()),
+    ];
+    let valid: Value = valid
+        .iter()
+        .map(|(name, what, bytes)| {
+            let (again, fields) = describe::method(what)(bytes.clone().into()).unwrap();
+            assert_eq!(&again, bytes, "{name}");
+            json!({ "name": name, "what": what, "hex": describe::hex(bytes), "fields": fields })
+        })
+        .collect();
+    let malformed: Value = malformed
+        .iter()
+        .map(|(name, what, bytes)| json!({ "name": name, "what": what, "hex": describe::hex(bytes) }))
+        .collect();
+    json!({ "valid": valid, "malformed": malformed })
+}
+
+pub fn streams() -> Value {
+    let ping = frame(7, b"");
+    let recv = frame(5, &encoded(&message(1, b"hello")));
+    let done = frame(9, &[0, 0]);
+    let all = [&ping[..], &recv, &done].concat();
+    let large = frame(5, &encoded(&message(2, &[0x61; 65_536])));
+    let bad = {
+        let mut bytes = recv.clone();
+        *bytes.last_mut().unwrap() ^= 1;
+        [&ping[..], &bytes, &done].concat()
+    };
+    let by = |bytes: &[u8], size: usize| bytes.chunks(size).map(<[u8]>::to_vec).collect::<Vec<_>>();
+    let at = |bytes: &[u8], at: usize| vec![bytes[..at].to_vec(), bytes[at..].to_vec()];
+    let cases = [
+        ("three frames in one piece", vec![all.clone()]),
+        ("three frames byte by byte", by(&all, 1)),
+        ("three frames in pieces of seven", by(&all, 7)),
+        ("a cut inside the first header", at(&all, 4)),
+        ("a cut between header and payload", at(&all, 20)),
+        ("a cut before the last byte", at(&all, all.len() - 1)),
+        ("a large frame in pieces of a thousand", by(&large, 1000)),
+        ("a frame that has not all come", vec![recv[..recv.len() - 1].to_vec()]),
+        ("half a header", vec![ping.clone(), recv[..5].to_vec()]),
+        ("nothing", vec![Vec::new()]),
+        ("a broken frame ends the stream, what came before it counts", by(&bad, 13)),
+        ("an ignorable frame is skipped", vec![frame(0x90, b"?"), ping.clone()]),
+        ("too large is told by the header alone", vec![vec![0, 2, 0, 1, 3, 0], vec![0, 0, 0, 0]]),
+    ];
+    cases.iter().map(|(name, pieces)| stream(name, pieces)).collect()
+}
+
+fn stream(name: &str, pieces: &[Vec<u8>]) -> Value {
+    let (packets, error, partial) = describe::stream(pieces);
+    let pieces: Vec<String> = pieces.iter().map(|piece| describe::hex(piece)).collect();
+    json!({ "name": name, "pieces": pieces, "packets": packets, "error": error, "partial": partial })
+}
