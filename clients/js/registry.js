@@ -5,20 +5,34 @@ export const VERSION = 0;
 
 /** Limits of the wire. */
 export const Limits = Object.freeze({
+  /** Header of a frame. */
   HEADER_BYTES: 10,
+  /** Longest payload of a frame. */
   FRAME_PAYLOAD_BYTES: 131072,
-  BODY_BYTES: 65536,
-  TLV_COUNT: 32,
-  TLV_BYTES: 8192,
-  ID_BYTES: 128,
-  TOKEN_BYTES: 4096,
-  LIST_TOKEN_BYTES: 4096,
-  ANSWER_BYTES: 65536,
-  SEND_WINDOW: 64,
-  LIST_BODY_BYTES: 256,
-  CALL_IDS: 100,
+  /** Longest payload of the first frame of a client. */
   CONNECT_PAYLOAD_BYTES: 16384,
+  /** What a client may send behind CONNECT before CONNACK. */
   HELD_BYTES: 65536,
+  /** Longest body of a message. */
+  BODY_BYTES: 65536,
+  /** Most TLVs of one frame or image. */
+  TLV_COUNT: 32,
+  /** Most bytes of all TLVs of one frame or image, with their tags and lengths. */
+  TLV_BYTES: 8192,
+  /** Longest id of a user, device or group. */
+  ID_BYTES: 128,
+  /** Longest token of CONNECT. */
+  TOKEN_BYTES: 4096,
+  /** Longest token and longest page of LIST. */
+  LIST_TOKEN_BYTES: 4096,
+  /** An answer with images stops before the image that would take its payload over this; it holds at least one. */
+  ANSWER_BYTES: 65536,
+  /** number − oldest is below this. */
+  SEND_WINDOW: 64,
+  /** LISTED cuts the body of a last image to this. */
+  LIST_BODY_BYTES: 256,
+  /** Most ids in one CALL or one membership image. */
+  CALL_IDS: 100,
 });
 
 /** Kinds of frames. */
@@ -222,7 +236,7 @@ export const Tlv = Object.freeze({
   DETAIL: 0x4002,
 });
 
-/** What the bytes of each TLV are, by tag. */
+/** What the bytes of a known TLV are, by tag: 'text' (UTF-8), 'u32', 'u64' (below 2^53). */
 export const TlvForm = Object.freeze({
   0x0001: 'text',
   0x0002: 'text',

@@ -3,34 +3,34 @@
 /// The only wire version this build speaks.
 pub const VERSION: u8 = 0;
 
-/// Limit `header_bytes` of the registry.
+/// Header of a frame.
 pub const HEADER_BYTES: usize = 10;
-/// Limit `frame_payload_bytes` of the registry.
+/// Longest payload of a frame.
 pub const FRAME_PAYLOAD_BYTES: usize = 131_072;
-/// Limit `body_bytes` of the registry.
-pub const BODY_BYTES: usize = 65_536;
-/// Limit `tlv_count` of the registry.
-pub const TLV_COUNT: usize = 32;
-/// Limit `tlv_bytes` of the registry.
-pub const TLV_BYTES: usize = 8_192;
-/// Limit `id_bytes` of the registry.
-pub const ID_BYTES: usize = 128;
-/// Limit `token_bytes` of the registry.
-pub const TOKEN_BYTES: usize = 4_096;
-/// Limit `list_token_bytes` of the registry.
-pub const LIST_TOKEN_BYTES: usize = 4_096;
-/// Limit `answer_bytes` of the registry.
-pub const ANSWER_BYTES: usize = 65_536;
-/// Limit `send_window` of the registry.
-pub const SEND_WINDOW: usize = 64;
-/// Limit `list_body_bytes` of the registry.
-pub const LIST_BODY_BYTES: usize = 256;
-/// Limit `call_ids` of the registry.
-pub const CALL_IDS: usize = 100;
-/// Limit `connect_payload_bytes` of the registry.
+/// Longest payload of the first frame of a client.
 pub const CONNECT_PAYLOAD_BYTES: usize = 16_384;
-/// Limit `held_bytes` of the registry.
+/// What a client may send behind CONNECT before CONNACK.
 pub const HELD_BYTES: usize = 65_536;
+/// Longest body of a message.
+pub const BODY_BYTES: usize = 65_536;
+/// Most TLVs of one frame or image.
+pub const TLV_COUNT: usize = 32;
+/// Most bytes of all TLVs of one frame or image, with their tags and lengths.
+pub const TLV_BYTES: usize = 8_192;
+/// Longest id of a user, device or group.
+pub const ID_BYTES: usize = 128;
+/// Longest token of CONNECT.
+pub const TOKEN_BYTES: usize = 4_096;
+/// Longest token and longest page of LIST.
+pub const LIST_TOKEN_BYTES: usize = 4_096;
+/// An answer with images stops before the image that would take its payload over this; it holds at least one.
+pub const ANSWER_BYTES: usize = 65_536;
+/// number − oldest is below this.
+pub const SEND_WINDOW: usize = 64;
+/// LISTED cuts the body of a last image to this.
+pub const LIST_BODY_BYTES: usize = 256;
+/// Most ids in one CALL or one membership image.
+pub const CALL_IDS: usize = 100;
 
 /// Kinds of frames.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -373,7 +373,9 @@ impl Method {
             Self::Read => "READ",
         }
     }
+}
 
+impl Method {
     /// Whether it makes an entry, and so needs a number.
     #[must_use]
     pub const fn changes(self) -> bool {
