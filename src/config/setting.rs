@@ -1,0 +1,317 @@
+//! The values a configuration key can have: how each is read from TOML and from text, and how it is shown.
+//!
+//! Text is what `--set` and the environment give; in a file a number stays a number, without quotes.
+
+use std::{
+    fmt,
+    net::{SocketAddr, ToSocketAddrs},
+    path::PathBuf,
+    time::Duration,
+};
+
+use toml::Value;
+
+/// One value of the configuration.
+pub trait Setting: Sized {
+    /// What it is, for documents and errors, with an example.
+    const KIND: &'static str;
+
+    /// Reads it from text.
+    ///
+    /// # Errors
+    /// What was expected.
+    fn from_text(text: &str) -> Result<Self, String>;
+
+    /// Reads it from a value of a file; a string unless a type says otherwise.
+    ///
+    /// # Errors
+    /// What was expected.
+    fn from_value(value: &Value) -> Result<Self, String> {
+        match value {
+            Value::String(text) => Self::from_text(text),
+            other => Err(expected(Self::KIND, other)),
+        }
+    }
+
+    /// It as TOML.
+    fn show(&self) -> String;
+}
+
+fn expected(kind: &str, found: &Value) -> String {
+    format!("expected {kind}, found {}", found.type_str())
+}
+
+macro_rules! number {
+    ($($ty:ty),*) => {$(
+        impl Setting for $ty {
+            const KIND: &'static str = "a number like 10";
+            fn from_text(text: &str) -> Result<Self, String> {
+                text.trim().parse().map_err(|_| format!("expected a number from 0 to {}, found {text:?}", <$ty>::MAX))
+            }
+            fn from_value(value: &Value) -> Result<Self, String> {
+                match value {
+                    Value::Integer(n) => <$ty>::try_from(*n)
+                        .map_err(|_| format!("expected a number from 0 to {}, found {n}", <$ty>::MAX)),
+                    other => Err(expected(Self::KIND, other)),
+                }
+            }
+            fn show(&self) -> String {
+                self.to_string()
+            }
+        }
+    )*};
+}
+number!(u16, u32);
+
+impl Setting for bool {
+    const KIND: &'static str = "true or false";
+    fn from_text(text: &str) -> Result<Self, String> {
+        text.trim().parse().map_err(|_| format!("expected true or false, found {text:?}"))
+    }
+    fn from_value(value: &Value) -> Result<Self, String> {
+        value.as_bool().ok_or_else(|| expected(Self::KIND, value))
+    }
+    fn show(&self) -> String {
+        self.to_string()
+    }
+}
+
+/// A number of bytes: `"64KiB"`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Size(pub u64);
+
+impl Size {
+    /// So many KiB.
+    #[must_use]
+    pub const fn kib(n: u64) -> Self {
+        Self(n << 10)
+    }
+
+    /// So many MiB.
+    #[must_use]
+    pub const fn mib(n: u64) -> Self {
+        Self(n << 20)
+    }
+
+    /// It as a length in memory.
+    #[must_use]
+    pub fn len(self) -> usize {
+        usize::try_from(self.0).unwrap_or(usize::MAX)
+    }
+
+    /// Whether it is nothing.
+    #[must_use]
+    pub const fn is_empty(self) -> bool {
+        self.0 == 0
+    }
+}
+
+impl fmt::Display for Size {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let units = [(30, "GiB"), (20, "MiB"), (10, "KiB")];
+        match units.iter().find(|(shift, _)| self.0 != 0 && self.0.trailing_zeros() >= *shift) {
+            Some((shift, unit)) => write!(f, "{}{unit}", self.0 >> shift),
+            None => write!(f, "{}B", self.0),
+        }
+    }
+}
+
+impl Setting for Size {
+    const KIND: &'static str = "a size like \"64KiB\" (B, KiB, MiB, GiB)";
+    fn from_text(text: &str) -> Result<Self, String> {
+        let (number, unit) = split_unit(text);
+        let shift = match unit {
+            "B" => 0,
+            "KiB" => 10,
+            "MiB" => 20,
+            "GiB" => 30,
+            _ => return Err(format!("expected {}, found {text:?}", Self::KIND)),
+        };
+        let bytes = number.and_then(|n| n.checked_mul(1 << shift));
+        bytes.map(Self).ok_or_else(|| format!("expected {}, found {text:?}", Self::KIND))
+    }
+    fn show(&self) -> String {
+        format!("\"{self}\"")
+    }
+}
+
+/// The number and the unit of a text like `64KiB`.
+fn split_unit(text: &str) -> (Option<u64>, &str) {
+    let text = text.trim();
+    let end = text.find(|c: char| !c.is_ascii_digit()).unwrap_or(text.len());
+    let (number, unit) = text.split_at(end);
+    (number.parse().ok(), unit.trim_start())
+}
+
+impl Setting for Duration {
+    const KIND: &'static str = "a duration like \"30s\" (ms, s, m, h, d)";
+    fn from_text(text: &str) -> Result<Self, String> {
+        crate::duration::parse(text.trim())
+    }
+    fn show(&self) -> String {
+        let ms = u64::try_from(self.as_millis()).unwrap_or(u64::MAX);
+        let units = [("d", 86_400_000), ("h", 3_600_000), ("m", 60_000), ("s", 1_000)];
+        match units.iter().find(|(_, factor)| ms != 0 && ms.is_multiple_of(*factor)) {
+            Some((name, factor)) => format!("\"{}{name}\"", ms / factor),
+            None => format!("\"{ms}ms\""),
+        }
+    }
+}
+
+fn quoted(text: &str) -> String {
+    Value::String(text.to_owned()).to_string()
+}
+
+impl Setting for PathBuf {
+    const KIND: &'static str = "a path";
+    fn from_text(text: &str) -> Result<Self, String> {
+        if text.is_empty() { Err("expected a path, found nothing".to_owned()) } else { Ok(text.into()) }
+    }
+    fn show(&self) -> String {
+        quoted(&self.to_string_lossy())
+    }
+}
+
+impl Setting for Option<PathBuf> {
+    const KIND: &'static str = "a path, or \"\" for none";
+    fn from_text(text: &str) -> Result<Self, String> {
+        Ok((!text.is_empty()).then(|| text.into()))
+    }
+    fn show(&self) -> String {
+        self.as_ref().map_or_else(|| quoted(""), Setting::show)
+    }
+}
+
+impl Setting for Option<SocketAddr> {
+    const KIND: &'static str = "an address like \"127.0.0.1:8790\", or \"\" for none";
+    fn from_text(text: &str) -> Result<Self, String> {
+        let text = text.trim();
+        if text.is_empty() {
+            return Ok(None);
+        }
+        if let Ok(addr) = text.parse() {
+            return Ok(Some(addr));
+        }
+        let found = text.to_socket_addrs().ok().and_then(|mut addrs| addrs.next());
+        found.map(Some).ok_or_else(|| format!("expected HOST:PORT with a host that resolves, found {text:?}"))
+    }
+    fn show(&self) -> String {
+        self.map_or_else(|| quoted(""), |addr| quoted(&addr.to_string()))
+    }
+}
+
+impl Setting for Vec<String> {
+    const KIND: &'static str = "a list like [\"a\", \"b\"]; in text a,b";
+    fn from_text(text: &str) -> Result<Self, String> {
+        Ok(text.split(',').map(str::trim).filter(|part| !part.is_empty()).map(str::to_owned).collect())
+    }
+    fn from_value(value: &Value) -> Result<Self, String> {
+        let list = value.as_array().ok_or_else(|| expected(Self::KIND, value))?;
+        let text = |value: &Value| value.as_str().map(str::to_owned).ok_or_else(|| expected("a string", value));
+        list.iter().map(text).collect()
+    }
+    fn show(&self) -> String {
+        let parts: Vec<String> = self.iter().map(|part| quoted(part)).collect();
+        format!("[{}]", parts.join(", "))
+    }
+}
+
+/// A key of tokens by its `kid`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct NamedKey {
+    /// What tokens call it.
+    pub kid: String,
+    /// The file that holds its secret.
+    pub secret_file: PathBuf,
+}
+
+impl NamedKey {
+    fn from_table(value: &Value) -> Result<Self, String> {
+        let table = value.as_table().ok_or_else(|| expected(Vec::<Self>::KIND, value))?;
+        if let Some(unknown) = table.keys().find(|key| !matches!(key.as_str(), "kid" | "secret_file")) {
+            return Err(format!("a key has kid and secret_file, not {unknown:?}"));
+        }
+        let text = |name: &str| table.get(name).and_then(Value::as_str).filter(|text| !text.is_empty());
+        match (text("kid"), text("secret_file")) {
+            (Some(kid), Some(file)) => Ok(Self { kid: kid.to_owned(), secret_file: file.into() }),
+            _ => Err("a key needs the strings kid and secret_file".to_owned()),
+        }
+    }
+}
+
+impl Setting for Vec<NamedKey> {
+    const KIND: &'static str = "a list like [{ kid = \"k1\", secret_file = \"k1.secret\" }]; in text k1=k1.secret,…";
+    fn from_text(text: &str) -> Result<Self, String> {
+        let key = |part: &str| match part.trim().split_once('=') {
+            Some((kid, file)) if !kid.is_empty() && !file.is_empty() => {
+                Ok(NamedKey { kid: kid.to_owned(), secret_file: file.into() })
+            }
+            _ => Err(format!("expected KID=FILE, found {part:?}")),
+        };
+        text.split(',').filter(|part| !part.trim().is_empty()).map(key).collect()
+    }
+    fn from_value(value: &Value) -> Result<Self, String> {
+        let list = value.as_array().ok_or_else(|| expected(Self::KIND, value))?;
+        list.iter().map(NamedKey::from_table).collect()
+    }
+    fn show(&self) -> String {
+        let key =
+            |key: &NamedKey| format!("{{ kid = {}, secret_file = {} }}", quoted(&key.kid), key.secret_file.show());
+        let parts: Vec<String> = self.iter().map(key).collect();
+        format!("[{}]", parts.join(", "))
+    }
+}
+
+/// Defines an enum whose variants are words of the configuration.
+macro_rules! words {
+    ($(#[$meta:meta])* $name:ident, $kind:literal, $($(#[$doc:meta])* $variant:ident = $word:literal),*) => {
+        $(#[$meta])*
+        #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+        pub enum $name { $($(#[$doc])* $variant),* }
+        impl $name {
+            /// Its word.
+            #[must_use]
+            pub const fn word(self) -> &'static str {
+                match self { $(Self::$variant => $word),* }
+            }
+        }
+        impl Setting for $name {
+            const KIND: &'static str = $kind;
+            fn from_text(text: &str) -> Result<Self, String> {
+                match text.trim() {
+                    $($word => Ok(Self::$variant),)*
+                    _ => Err(format!("expected {}, found {text:?}", $kind)),
+                }
+            }
+            fn show(&self) -> String {
+                format!("\"{}\"", self.word())
+            }
+        }
+    };
+}
+
+words!(
+    /// How much is logged.
+    LogLevel, "one of error, warn, info, debug, trace",
+    /// Failures only.
+    Error = "error",
+    /// And what an operator should look at.
+    Warn = "warn",
+    /// And what the server does.
+    Info = "info",
+    /// And each connection.
+    Debug = "debug",
+    /// Everything.
+    Trace = "trace"
+);
+
+words!(
+    /// How log lines look.
+    LogFormat, "one of auto, text, json",
+    /// Text on a terminal, JSON otherwise.
+    Auto = "auto",
+    /// For people.
+    Text = "text",
+    /// For machines.
+    Json = "json"
+);

@@ -1,0 +1,4 @@
+//! Sockets: listeners, handshakes, sessions.
+
+pub mod tls;
+pub mod transport;
