@@ -59,7 +59,7 @@ pub enum ServerEvent {
         /// What the peer is told.
         reason: Reason,
         /// What exactly was wrong, for the peer's developer.
-        detail: Detail,
+        detail: Option<Detail>,
     },
     /// The peer said DISCONNECT: finish what was accepted, then close.
     Ended,
@@ -181,15 +181,17 @@ impl ServerSession {
         self.state != State::Closed && self.decoder.has_input()
     }
 
-    /// The driver stops reading the socket: silence is now the driver's doing, and no deadline runs.
+    /// The driver does not read the socket: silence is the driver's doing, and no deadline runs.
     pub const fn suspend_reading(&mut self, _now_ms: u64) {
         self.suspended = true;
     }
 
-    /// The driver reads again: every deadline starts anew.
+    /// The driver reads: if it did not before, every deadline starts anew.
     pub const fn resume_reading(&mut self, now_ms: u64) {
-        self.suspended = false;
-        self.restart_timers(now_ms);
+        if self.suspended {
+            self.suspended = false;
+            self.restart_timers(now_ms);
+        }
     }
 
     /// When [`Self::handle_timeout`] has something to say if nothing else happens before; none when nothing runs.
@@ -229,7 +231,7 @@ impl ServerSession {
 
     fn close(&mut self, (reason, detail): Broken) -> ServerEvent {
         self.end();
-        ServerEvent::Close { reason, detail }
+        ServerEvent::Close { reason, detail: Some(detail) }
     }
 
     fn end(&mut self) {
