@@ -7,6 +7,7 @@
 //! transport ends first, call [`ClientState::handle_lost`]. The session is then of no more use; the state connects
 //! again when and if [`ClientEvent::Closed`] says so.
 
+mod answer;
 mod channels;
 mod commands;
 mod event;

@@ -229,7 +229,8 @@ impl Channels {
         let met = self.listing.begun;
         let known = self.settled && seq == 1;
         self.map.insert(channel.detached(), Cursor { known, met, ..Cursor::default() });
-        self.listing.wanted = true;
+        // A LIST that is under way may tell of it; when it ends without, another one follows.
+        self.listing.wanted |= self.listing.is_idle();
     }
 
     /// Hands out what can be handed out of `channel`, and notes what is missing.

@@ -93,6 +93,8 @@ impl Channels {
         self.listing.token = Bytes::copy_from_slice(&listed.token);
         self.settled = true;
         self.forget_unlisted();
+        let begun = self.listing.begun;
+        self.listing.wanted |= self.map.values().any(|cursor| cursor.epoch.is_none() && cursor.met == begun);
         self.review_all(now_ms, out);
     }
 

@@ -9,17 +9,13 @@ use bytes::Bytes;
 
 use super::{
     ClientSession,
-    channels::{Channels, Held, Outlet, detail},
-    commands::{Answer, Command, Commands, Intent},
+    channels::{Channels, Outlet},
+    commands::{Command, Commands, Intent},
     event::{ClientEvent, Failure, Retry},
 };
 use crate::{
     BODY_BYTES, Channel, Id, Method, Reason, SenderKind, Tlvs, VERSION,
-    packet::{
-        CallPacket, ConnackPacket, ConnectPacket, DisconnectPacket, ListPacket, ListedPacket, Packet, RecvackPacket,
-        ReplyPacket, SendackPacket, SyncPacket, SyncedPacket,
-    },
-    tag,
+    packet::{CallPacket, ConnectPacket, DisconnectPacket, ListPacket, Packet, RecvackPacket, SyncPacket},
 };
 
 /// Most LIST, SYNC and questions on the wire at a time; the server serves one after the other.
@@ -27,25 +23,25 @@ const READS: usize = 4;
 /// With so many bytes waiting to be written no more packets are made.
 const OUTPUT_BYTES: usize = 256 << 10;
 /// When a refusal that asks to come again does not say when.
-const RETRY_MS: u32 = 1_000;
+pub(super) const RETRY_MS: u32 = 1_000;
 
 /// What waits for an answer that changes nothing.
 #[derive(Debug)]
-enum Read {
+pub(super) enum Read {
     List,
     Sync { channel: Channel, from: u64, to: u64 },
     Question(Question),
 }
 
 #[derive(Debug)]
-struct Question {
-    id: u64,
+pub(super) struct Question {
+    pub id: u64,
     method: Method,
     fields: Bytes,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Phase {
+pub(super) enum Phase {
     Offline,
     Connecting,
     Open,
@@ -69,19 +65,19 @@ pub struct ClientState {
     pub(super) user: Option<Id>,
     pub(super) commands: Commands,
     pub(super) channels: Channels,
-    questions: VecDeque<Question>,
+    pub(super) questions: VecDeque<Question>,
     next_question: u64,
-    reads: BTreeMap<u32, Read>,
+    pub(super) reads: BTreeMap<u32, Read>,
     /// No LIST, SYNC or question before.
-    reads_at: u64,
+    pub(super) reads_at: u64,
     next_request: u32,
-    sync_page: u16,
-    phase: Phase,
+    pub(super) sync_page: u16,
+    pub(super) phase: Phase,
     closing: Closing,
     caught_up: bool,
     /// Images were held back because too many events waited.
     held_back: bool,
-    events: VecDeque<ClientEvent>,
+    pub(super) events: VecDeque<ClientEvent>,
 }
 
 impl ClientState {
@@ -265,7 +261,7 @@ impl ClientState {
         self.channels_and_outlet().1
     }
 
-    const fn channels_and_outlet(&mut self) -> (&mut Channels, Outlet<'_>) {
+    pub(super) const fn channels_and_outlet(&mut self) -> (&mut Channels, Outlet<'_>) {
         (&mut self.channels, Outlet { events: &mut self.events, commands: &mut self.commands })
     }
 
@@ -327,164 +323,7 @@ impl ClientState {
         Some((read, Packet::Sync(SyncPacket { request, channel, epoch, from, to, limit, tlvs })))
     }
 
-    fn handle_packet(&mut self, now_ms: u64, packet: Packet) -> Result<(), Failure> {
-        match packet {
-            Packet::Connack(connack) => self.handle_connack(connack)?,
-            Packet::Disconnect(DisconnectPacket { reason, tlvs }) => self.refused(reason, &tlvs),
-            Packet::Sendack(sendack) => {
-                let SendackPacket { number, reason, seq, time_ms, tlvs } = sendack;
-                self.handle_answer(now_ms, number, (reason, seq, time_ms), &tlvs)?;
-            }
-            Packet::Reply(reply) => self.handle_reply(now_ms, reply)?,
-            Packet::Recv(image) if self.device.is_some() => {
-                let channel = image.channel.clone();
-                let (channels, mut out) = self.channels_and_outlet();
-                channels.receive(now_ms, &channel, image.seq, Held::Image(image), &mut out);
-            }
-            Packet::Lag(_) if self.device.is_some() => self.channels.listing.wanted = true,
-            Packet::Listed(listed) => self.handle_listed(now_ms, listed)?,
-            Packet::Synced(synced) => self.handle_synced(now_ms, synced)?,
-            // The session passes nothing else on.
-            _ => {}
-        }
-        Ok(())
-    }
-
-    fn handle_connack(&mut self, connack: ConnackPacket) -> Result<(), Failure> {
-        if connack.reason != Reason::Ok {
-            if connack.reason == Reason::SenderExpired {
-                let perhaps = self.commands.forget_sender();
-                self.perhaps_sent(perhaps);
-            }
-            self.refused(connack.reason, &connack.tlvs);
-            return Ok(());
-        }
-        let Some(user) = connack.user.map(|user| user.detached()) else {
-            return Err(Failure::violation("CONNACK names no user"));
-        };
-        if self.user.as_ref().is_some_and(|known| *known != user) {
-            let detail = "the token is another user's than this state";
-            self.closed(Some(Reason::Unauthenticated), Retry::NewToken, detail.to_string());
-            return Ok(());
-        }
-        self.user = Some(user.clone());
-        let perhaps = self.commands.adopt(connack.sender);
-        self.phase = Phase::Open;
-        self.sync_page = connack.limits.sync_page;
-        let (server_time_ms, limits) = (connack.server_time_ms, connack.limits);
-        self.events.push_back(ClientEvent::Connected { user, server_time_ms, limits });
-        self.perhaps_sent(perhaps);
-        Ok(())
-    }
-
-    /// The answer to a command: its reason, the seq and the time of what it stored.
-    fn handle_answer(
-        &mut self,
-        now_ms: u64,
-        number: u64,
-        (reason, seq, time_ms): (Reason, u64, u64),
-        tlvs: &Tlvs,
-    ) -> Result<(), Failure> {
-        if reason == Reason::Internal {
-            // Whether it was stored is open: connect again and send it again.
-            return Err(Failure { reason, detail: super::Detail::Rule("the server failed to answer a command") });
-        }
-        let after = tlvs.get_u32(tag::RETRY_AFTER_MS);
-        match self.commands.answer(now_ms, number, reason, after) {
-            Some(Answer::Stored(Command { number, channel, .. })) => {
-                self.events.push_back(ClientEvent::Sent { number, channel: channel.clone(), seq, time_ms });
-                if self.device.is_some() {
-                    let (channels, mut out) = self.channels_and_outlet();
-                    channels.receive(now_ms, &channel, seq, Held::Own, &mut out);
-                }
-            }
-            Some(Answer::Refused(Command { number, .. })) => {
-                self.events.push_back(ClientEvent::Refused { number, reason, detail: detail(tlvs) });
-            }
-            Some(Answer::Perhaps(command)) => self.perhaps_sent([command]),
-            // Not in flight any more: its image told of it before its answer.
-            Some(Answer::Later) | None => {}
-        }
-        Ok(())
-    }
-
-    fn handle_reply(&mut self, now_ms: u64, reply: ReplyPacket) -> Result<(), Failure> {
-        if let Some(number) = self.commands.of_request(reply.request) {
-            return self.handle_answer(now_ms, number, (reply.reason, reply.seq, reply.time_ms), &reply.tlvs);
-        }
-        if let Some(Read::Question(question)) = self.take_read(reply.request, |read| matches!(read, Read::Question(_)))
-        {
-            if self.comes_again(now_ms, reply.reason, &reply.tlvs) {
-                self.questions.push_front(question);
-            } else {
-                self.events.push_back(ClientEvent::Reply { question: question.id, reply });
-            }
-        }
-        Ok(())
-    }
-
-    fn handle_listed(&mut self, now_ms: u64, listed: ListedPacket) -> Result<(), Failure> {
-        if self.take_read(listed.request, |read| matches!(read, Read::List)).is_none() {
-            return Ok(());
-        }
-        match listed.reason {
-            Reason::Ok => {
-                let (channels, mut out) = self.channels_and_outlet();
-                channels.listed(now_ms, listed, &mut out);
-            }
-            Reason::BadListToken if !self.channels.listing.token.is_empty() => self.channels.listing.start_over(),
-            reason if self.comes_again(now_ms, reason, &listed.tlvs) => self.channels.listing.repeat(),
-            reason => return Err(Failure { reason, detail: super::Detail::Rule("the server refused LIST") }),
-        }
-        Ok(())
-    }
-
-    fn handle_synced(&mut self, now_ms: u64, synced: SyncedPacket) -> Result<(), Failure> {
-        let Some(Read::Sync { channel, from, to }) =
-            self.take_read(synced.request, |read| matches!(read, Read::Sync { .. }))
-        else {
-            return Ok(());
-        };
-        match synced.reason {
-            Reason::Ok => {
-                let (channels, mut out) = self.channels_and_outlet();
-                channels.synced(now_ms, &channel, (from, to), synced, &mut out)?;
-            }
-            Reason::EpochMismatch => {
-                self.channels.sync_ended(&channel);
-                self.channels.mismatch(&channel);
-                self.reads.retain(|_, read| !matches!(read, Read::List));
-                // A server that says so again and again is not asked without a pause.
-                self.reads_at = now_ms.saturating_add(u64::from(RETRY_MS));
-            }
-            Reason::NoChannel => self.channels.forget(&channel),
-            reason if self.comes_again(now_ms, reason, &synced.tlvs) => self.channels.sync_ended(&channel),
-            reason => return Err(Failure { reason, detail: super::Detail::Rule("the server refused SYNC") }),
-        }
-        Ok(())
-    }
-
-    fn take_read(&mut self, request: u32, is_it: impl FnOnce(&Read) -> bool) -> Option<Read> {
-        if self.reads.get(&request).is_some_and(is_it) { self.reads.remove(&request) } else { None }
-    }
-
-    /// Whether a refused LIST, SYNC or question has to be asked again; notes when.
-    fn comes_again(&mut self, now_ms: u64, reason: Reason, tlvs: &Tlvs) -> bool {
-        let again = matches!(reason, Reason::Busy | Reason::RateLimited | Reason::StorageFull | Reason::Shutdown);
-        if again {
-            let after = u64::from(tlvs.get_u32(tag::RETRY_AFTER_MS).unwrap_or(RETRY_MS));
-            self.reads_at = self.reads_at.max(now_ms.saturating_add(after));
-        }
-        again
-    }
-
-    /// The server ended the connection, or did not begin it.
-    fn refused(&mut self, reason: Reason, tlvs: &Tlvs) {
-        let retry = Retry::after(reason, tlvs.get_u32(tag::RETRY_AFTER_MS));
-        self.closed(Some(reason), retry, detail(tlvs));
-    }
-
-    fn closed(&mut self, reason: Option<Reason>, retry: Retry, detail: String) {
+    pub(super) fn closed(&mut self, reason: Option<Reason>, retry: Retry, detail: String) {
         self.went_offline();
         let retry = if self.closing == Closing::No { retry } else { Retry::Never };
         self.closing = Closing::No;
@@ -502,7 +341,7 @@ impl ClientState {
         }
     }
 
-    fn perhaps_sent(&mut self, commands: impl IntoIterator<Item = Command>) {
+    pub(super) fn perhaps_sent(&mut self, commands: impl IntoIterator<Item = Command>) {
         self.events.extend(commands.into_iter().map(|command| ClientEvent::PerhapsSent { number: command.number }));
     }
 
