@@ -107,7 +107,7 @@ export const Reason = Object.freeze({
   RATE_LIMITED: 15,
   /** The server failed. */
   INTERNAL: 16,
-  /** The number lies below the floor of its sender: it was answered, and the answer is forgotten. */
+  /** The number lies below the floor of its sender; its answer is forgotten. */
   STALE: 20,
   /** The number is bound to another channel or content; the first one stands. */
   DEDUP_CONFLICT: 21,
@@ -152,7 +152,7 @@ export const ReasonInfo = Object.freeze({
   14: Object.freeze({ name: 'STORAGE_FULL', fault: 'server', retry: 'after retry_after_ms', doc: 'No space for what is to be stored; says nothing about an earlier copy.' }),
   15: Object.freeze({ name: 'RATE_LIMITED', fault: 'client', retry: 'after retry_after_ms', doc: 'More than the user may send; says nothing about an earlier copy.' }),
   16: Object.freeze({ name: 'INTERNAL', fault: 'server', retry: 'reconnect', doc: 'The server failed.' }),
-  20: Object.freeze({ name: 'STALE', fault: 'client', retry: 'never', doc: 'The number lies below the floor of its sender: it was answered, and the answer is forgotten.' }),
+  20: Object.freeze({ name: 'STALE', fault: 'client', retry: 'never', doc: 'The number lies below the floor of its sender; its answer is forgotten.' }),
   21: Object.freeze({ name: 'DEDUP_CONFLICT', fault: 'client', retry: 'never', doc: 'The number is bound to another channel or content; the first one stands.' }),
   22: Object.freeze({ name: 'SENDER_EXPIRED', fault: 'client', retry: 'new sender', doc: 'The server may have forgotten this sender; connect with a new one.' }),
   23: Object.freeze({ name: 'NO_CHANNEL', fault: 'client', retry: 'never', doc: 'No such channel for this user: it does not exist or the user is no member.' }),

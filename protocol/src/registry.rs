@@ -183,7 +183,7 @@ pub enum Reason {
     RateLimited = 15,
     /// The server failed.
     Internal = 16,
-    /// The number lies below the floor of its sender: it was answered, and the answer is forgotten.
+    /// The number lies below the floor of its sender; its answer is forgotten.
     Stale = 20,
     /// The number is bound to another channel or content; the first one stands.
     DedupConflict = 21,

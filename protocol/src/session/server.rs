@@ -8,6 +8,7 @@
 //! what an event means (rights, limits, order); this machine vouches for the rules of SPEC.md that need nothing but
 //! the bytes of this connection. After [`ServerEvent::Close`] or [`ServerEvent::Ended`] there are no further events.
 
+use alloc::vec::Vec;
 use core::fmt;
 
 use bytes::Bytes;
@@ -15,7 +16,11 @@ use bytes::Bytes;
 use crate::{
     CONNECT_PAYLOAD_BYTES, DecodeError, FRAME_PAYLOAD_BYTES, HELD_BYTES, Method, Reason, SEND_WINDOW, Tlvs,
     frame::Decoder,
-    packet::{CallPacket, ConnectPacket, DisconnectPacket, ListPacket, Packet, RecvackPacket, SendPacket, SyncPacket},
+    packet::{
+        CallPacket, ConnectPacket, ListPacket, ListedPacket, Packet, RecvackPacket, ReplyPacket, SendPacket,
+        SyncPacket, SyncedPacket,
+    },
+    tag,
 };
 
 /// The deadlines of a connection.
@@ -41,7 +46,7 @@ pub enum ServerEvent {
     /// Authenticate it, then call [`ServerSession::accepted`], or answer a refusing CONNACK and close.
     Connect(ConnectPacket),
     /// Answer SENDACK. `number` and `oldest` are in the window; the body may be over the limit, and the TLVs may hold
-    /// an unknown critical one: both are refused by SENDACK.
+    /// an unknown critical one: refuse both by SENDACK.
     Send(SendPacket),
     /// Answer REPLY. `number` and `oldest` are in the window when the method changes something, 0 when it is known not
     /// to; the method may be unknown.
@@ -107,6 +112,8 @@ pub struct ServerSession {
     /// When a whole frame came last.
     life_ms: u64,
 }
+
+const UNKNOWN_CRITICAL: &str = "a critical TLV that is not known";
 
 /// A broken rule: the reason and the words for it.
 type Broken = (Reason, Detail);
@@ -245,7 +252,7 @@ impl ServerSession {
             let Some(Packet::Connect(connect)) = packet else {
                 return Err(violation("the first frame is not CONNECT"));
             };
-            check_tags(&connect.tlvs)?;
+            check_unanswered_tags(&connect.tlvs)?;
             self.state = State::Authenticating;
             return Ok(Some(ServerEvent::Connect(connect)));
         }
@@ -259,7 +266,8 @@ impl ServerSession {
             Packet::Call(call) => {
                 check_tags(&call.tlvs)?;
                 check_call(&call)?;
-                ServerEvent::Call(call)
+                refuse_critical(&call.tlvs, |tlvs| Packet::Reply(refused_call(call.request, tlvs)))
+                    .unwrap_or(ServerEvent::Call(call))
             }
             Packet::Recvack(recvack) => {
                 check_unanswered_tags(&recvack.tlvs)?;
@@ -267,11 +275,13 @@ impl ServerSession {
             }
             Packet::List(list) => {
                 check_tags(&list.tlvs)?;
-                ServerEvent::List(list)
+                refuse_critical(&list.tlvs, |tlvs| Packet::Listed(refused_list(list.request, tlvs)))
+                    .unwrap_or(ServerEvent::List(list))
             }
             Packet::Sync(sync) => {
                 check_tags(&sync.tlvs)?;
-                ServerEvent::Sync(sync)
+                refuse_critical(&sync.tlvs, |tlvs| Packet::Synced(refused_sync(sync.request, tlvs)))
+                    .unwrap_or(ServerEvent::Sync(sync))
             }
             Packet::Ping(tlvs) => {
                 check_unanswered_tags(&tlvs)?;
@@ -281,7 +291,7 @@ impl ServerSession {
                 check_unanswered_tags(&tlvs)?;
                 return Ok(None);
             }
-            Packet::Disconnect(DisconnectPacket { .. }) => {
+            Packet::Disconnect(_) => {
                 self.end();
                 ServerEvent::Ended
             }
@@ -331,11 +341,31 @@ fn check_tags(tlvs: &Tlvs) -> Result<(), Broken> {
     if tlvs.has_server_tag() { Err(violation("a TLV that only the server sets")) } else { Ok(()) }
 }
 
+/// The answer that refuses an unknown critical TLV, when there is one.
+fn refuse_critical(tlvs: &Tlvs, answer: impl FnOnce(Tlvs) -> Packet) -> Option<ServerEvent> {
+    let detail = || Tlvs::from_pairs([(tag::DETAIL, UNKNOWN_CRITICAL.as_bytes())]);
+    tlvs.has_unknown_critical().then(|| ServerEvent::Answer(answer(detail())))
+}
+
+fn refused_call(request: u32, tlvs: Tlvs) -> ReplyPacket {
+    ReplyPacket { request, reason: Reason::UnknownCritical, seq: 0, time_ms: 0, fields: Bytes::new(), tlvs }
+}
+
+fn refused_list(request: u32, tlvs: Tlvs) -> ListedPacket {
+    let (token, next, conversations) = (Bytes::new(), Bytes::new(), Vec::new());
+    ListedPacket { request, reason: Reason::UnknownCritical, token, next, conversations, tlvs }
+}
+
+fn refused_sync(request: u32, tlvs: Tlvs) -> SyncedPacket {
+    let reason = Reason::UnknownCritical;
+    SyncedPacket { request, reason, epoch: 0, head: 0, from: 0, to: 0, items: Vec::new(), tlvs }
+}
+
 /// As [`check_tags`], for packets without an answer that could refuse an unknown critical TLV.
 fn check_unanswered_tags(tlvs: &Tlvs) -> Result<(), Broken> {
     check_tags(tlvs)?;
     if tlvs.has_unknown_critical() {
-        return Err((Reason::UnknownCritical, Detail::Rule("a critical TLV that is not known")));
+        return Err((Reason::UnknownCritical, Detail::Rule(UNKNOWN_CRITICAL)));
     }
     Ok(())
 }
