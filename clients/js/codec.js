@@ -3,16 +3,15 @@
 // Decoded byte fields are views of the input; a field that is wrong throws a `CodecError` with reason, what and at.
 
 import {
-  isPublic, readChannel, readId, readImage, readOptionalId, readSender, readSharedChannel, readTlvs,
-  readOpaqueSender, writeChannel,
-  writeId, writeImage, writeOptionalId, writeSender, writeTlvs,
+  isPublic, readImage, readOpaqueSender, readOptionalId, readSender, readSharedChannel, readTlvs, writeChannel, writeImage,
+  writeOptionalId, writeSender, writeTlvs,
 } from './image.js';
 import { GapReason, ImageFlag, Kind, Limits, Reason, ReasonInfo } from './registry.js';
 import { CodecError, Reader, Writer, crc32, readCounted, writeCounted } from './wire.js';
 
 export {
-  ChannelKind, SenderKind, addressOf, authorOf, channelKey, channelOf, decodeImage, encodeImage, fromOf, groupChannel,
-  isId, personChannel, requestSender, slotOf, textTlv, tlvBytes, tlvText, tlvU32, u64Tlv,
+  ChannelKind, SenderKind, addressOf, authorOf, channelKey, channelOf, decodeChannel, decodeImage, encodeChannel,
+  encodeImage, fromOf, groupChannel, isId, personChannel, requestSender, slotOf, textTlv, tlvBytes, tlvText, tlvU32, u64Tlv,
 } from './image.js';
 export * from './methods.js';
 export { CodecError, MAX_INTEGER, crc32 } from './wire.js';

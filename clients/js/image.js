@@ -142,6 +142,21 @@ export function writeChannel(w, channel) {
   for (const id of channel.ids) writeId(w, id);
 }
 
+/** One channel and nothing else. @param {Uint8Array} bytes @returns {Channel} */
+export function decodeChannel(bytes) {
+  const r = new Reader(bytes);
+  const channel = readChannel(r);
+  r.end();
+  return channel;
+}
+
+/** @param {Channel} channel @returns {Uint8Array} */
+export function encodeChannel(channel) {
+  const w = new Writer();
+  writeChannel(w, channel);
+  return w.finish();
+}
+
 /** The slot of `channel` in `tenant`, from 0 to 255. @param {Channel} channel @param {number} [tenant] */
 export function slotOf(channel, tenant = 0) {
   const w = new Writer();

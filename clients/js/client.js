@@ -1,0 +1,547 @@
+// @ts-check
+// The client: one device of one user. It keeps a connection up, carries out commands once, and hands the app each
+// channel's images once and in order. What it needs to go on after a restart is in its storage.
+
+import {
+  SenderKind, addressOf, channelKey, channelOf, decodeImage, decodeMembersPage, encodeGroupChange, encodeMembersQuery,
+  encodeRead, fromOf, groupChannel, requestSender, textTlv,
+} from './codec.js';
+import { Connection, endingOf } from './connection.js';
+import { Inbox } from './inbox.js';
+import { Outbox, packetOf, randomId, reasonName } from './outbox.js';
+import { ImageKind, Kind, Method, Reason, ReasonInfo, Tlv, VERSION } from './registry.js';
+import { Requests } from './requests.js';
+import { MemoryStorage, State } from './storage.js';
+
+export { reasonName } from './outbox.js';
+export { MemoryStorage } from './storage.js';
+
+/**
+ * @typedef {import('./image.js').Image} Image
+ * @typedef {import('./image.js').Channel} Channel
+ * @typedef {import('./codec.js').Packet} Packet
+ * @typedef {import('./connection.js').Clock} Clock
+ * @typedef {import('./connection.js').Ending} Ending
+ * @typedef {import('./outbox.js').Command} Command
+ * @typedef {{ image: Image } | { gap: { from: number, to: number, why: number } }} HistoryItem
+ * @typedef {'idle' | 'connecting' | 'online' | 'waiting' | 'replaced' | 'refused' | 'closed'} ClientState
+ * @typedef {object} ClientOptions
+ * @property {string} url `ws://…` or `wss://…`
+ * @property {string} user who the token speaks for
+ * @property {string} device this device's id; one device has one connection
+ * @property {string | (() => string | Promise<string>)} token asked for each time a connection is made
+ * @property {import('./storage.js').Storage} [storage] default: memory
+ * @property {typeof globalThis.WebSocket} [WebSocket] default: the platform's
+ * @property {string} [platform] told to the server
+ * @property {Clock} [clock] default: the platform's
+ */
+
+const FIRST_BACKOFF_MS = 1000;
+const LAST_BACKOFF_MS = 30_000;
+const HISTORY_PAGE = 50;
+const NOTHING = new Uint8Array(0);
+
+/** @type {Clock} */
+const PLATFORM_CLOCK = {
+  now: () => Date.now(),
+  random: () => Math.random(),
+  setTimeout: (run, ms) => globalThis.setTimeout(run, ms),
+  clearTimeout: (timer) => globalThis.clearTimeout(timer),
+};
+
+/** A command or a request that was refused. */
+export class Refused extends Error {
+  /** @param {number} reason @param {string} detail */
+  constructor(reason, detail) {
+    super(detail === '' ? reasonName(reason) : `${reasonName(reason)}: ${detail}`);
+    this.name = 'Refused';
+    this.reason = reason;
+  }
+}
+
+/**
+ * Events (each a `CustomEvent`; see README.md): `state`, `message`, `gap`, `reset`, `conversation`, `outgoing`.
+ */
+export class PostriderClient extends EventTarget {
+  #options;
+  #clock;
+  #state;
+  #outbox;
+  #inbox;
+  #requests = new Requests();
+  /** @type {ClientState} */
+  #phase = 'idle';
+  /** @type {Connection | null} */
+  #connection = null;
+  /** Counts attempts to connect, so that a late token finds out that it is late. */
+  #attempts = 0;
+  /** Failures since a connection last did its work. */
+  #failures = 0;
+  /** @type {unknown} */
+  #backoff = null;
+  /** @type {unknown} */
+  #pause = null;
+
+  /** @type {Map<number, Command>} CALLs of commands on this connection, by request id */
+  #calls = new Map();
+  /** @type {Map<string, { resolve: (made: { seq: number, timeMs: number }) => void, reject: (error: Error) => void }>} */
+  #promises = new Map();
+
+  /** @param {ClientOptions} options */
+  constructor(options) {
+    super();
+    this.#options = { WebSocket: globalThis.WebSocket, platform: '', ...options };
+    this.#clock = options.clock ?? PLATFORM_CLOCK;
+    this.#state = new State(options.storage ?? new MemoryStorage(), `${options.user}/${options.device}`);
+    this.#outbox = new Outbox(this.#state);
+    this.#inbox = new Inbox({
+      state: this.#state,
+      requests: this.#requests,
+      user: options.user,
+      emit: (name, detail) => this.#emit(name, detail),
+      recognise: (image) => this.#recognise(image),
+      refused: (answer) => this.#again(endingOf(answer)),
+      pause: () => this.#pauseFor(FIRST_BACKOFF_MS),
+      listed: () => {
+        this.#failures = 0;
+      },
+    });
+  }
+
+  // --- what the app looks at ---------------------------------------------------------------------------------------
+
+  get user() {
+    return this.#options.user;
+  }
+
+  get device() {
+    return this.#options.device;
+  }
+
+  /** What the client is doing. `replaced`, `refused` and `closed` are for ever: make a new client to go on. */
+  get phase() {
+    return this.#phase;
+  }
+
+  /** The conversations that are known. */
+  get conversations() {
+    return this.#inbox.conversations;
+  }
+
+  /** The conversation of `channel`, if it is known. @param {Channel} channel */
+  conversation(channel) {
+    return this.#inbox.conversation(channel);
+  }
+
+  /** Messages that are waiting for their acknowledgement, were refused, or may not have arrived; oldest first. */
+  get outgoing() {
+    return this.#outbox.commands.filter(({ method }) => method === 0);
+  }
+
+  // --- what the app does -------------------------------------------------------------------------------------------
+
+  /** Connects, and stays connected until `close`. Once in the life of a client. */
+  connect() {
+    if (this.#phase !== 'idle') throw new Error('a client connects once; make a new one');
+    this.#state.claim(randomId());
+    this.#attempt();
+  }
+
+  /** Ends the connection. What is unsent stays in the storage. */
+  close() {
+    if (this.#isOver) return;
+    this.#connection?.close();
+    this.#finish('closed', { reason: null, detail: '', retryMs: null });
+  }
+
+  /** Now is a good time to connect, or to find out whether the connection still lives: the network or the user is back. */
+  nudge() {
+    if (this.#phase === 'waiting') this.#attempt();
+    else this.#connection?.probe();
+  }
+
+  /**
+   * Sends a message: at once, or as soon as there is a connection. It is stored when `outgoing` says so.
+   * @param {string | Channel} to `user:ID`, `group:ID` or a channel
+   * @param {string | Uint8Array} body text is sent as UTF-8
+   * @param {{ contentType?: string, read?: number, silent?: boolean }} [options] `read`: the highest seq on screen
+   * @returns {Command}
+   */
+  send(to, body, { contentType = typeof body === 'string' ? 'text/plain' : '', read = 0, silent = false } = {}) {
+    this.#mustBeAlive();
+    const bytes = typeof body === 'string' ? new TextEncoder().encode(body) : body;
+    const options = { contentType, read, silent };
+    const command = this.#outbox.message(this.channel(to), bytes, options, this.#clock.now());
+    this.#emit('outgoing', command);
+    this.#flush();
+    return command;
+  }
+
+  /** Sends a refused or doubtful message again, as a new one. @param {Command} command */
+  retry(command) {
+    this.#mustBeAlive();
+    this.#outbox.retry(command);
+    this.#emit('outgoing', command);
+    this.#flush();
+  }
+
+  /** Forgets a refused or doubtful message. @param {Command} command */
+  discard(command) {
+    this.#outbox.discard(command);
+  }
+
+  /** The channel that `address` means to this user. @param {string | Channel} address @returns {Channel} */
+  channel(address) {
+    const channel = typeof address === 'string' ? channelOf(address, this.user) : address;
+    if (channel === null) throw new RangeError(`${address} is no address: user:ID or group:ID`);
+    return channel;
+  }
+
+  /** The address of `channel` as this user writes it. @param {Channel} channel */
+  address(channel) {
+    return addressOf(channel, this.user);
+  }
+
+  /** The user has read `channel` up to `seq`. @param {Channel} channel @param {number} seq */
+  markRead(channel, seq) {
+    if (!this.#inbox.markRead(channel, seq)) return;
+    const key = channelKey(channel);
+    const same = this.#outbox.commands.find(
+      (command) => command.method === Method.READ && command.copies === 0 && channelKey(command.channel) === key,
+    );
+    if (same === undefined) this.#outbox.call(channel, Method.READ, encodeRead(channel, seq), this.#clock.now());
+    else same.body = encodeRead(channel, seq);
+    this.#move();
+  }
+
+  /** Creates a group with this user as its owner. @param {string} group @param {string[]} users */
+  createGroup(group, users) {
+    return this.#change(Method.GROUP_CREATE, group, users);
+  }
+
+  /** @param {string} group @param {string[]} users */
+  addMembers(group, users) {
+    return this.#change(Method.GROUP_ADD, group, users);
+  }
+
+  /** Removes members; everyone may remove themselves. @param {string} group @param {string[]} users */
+  removeMembers(group, users) {
+    return this.#change(Method.GROUP_REMOVE, group, users);
+  }
+
+  /** All members of a group, ascending. @param {string} group */
+  async members(group) {
+    const members = [];
+    for (let after = '', more = true; more; after = members.at(-1)?.user ?? '') {
+      const fields = encodeMembersQuery(group, after);
+      const reply = await this.#ask((request) => ({
+        kind: Kind.CALL, request, method: Method.GROUP_MEMBERS, number: 0, oldest: 0, fields, tlvs: [],
+      }));
+      const page = decodeMembersPage(reply.fields);
+      members.push(...page.members);
+      more = page.more && page.members.length > 0;
+    }
+    return members;
+  }
+
+  /**
+   * The images of `channel` just below `before`, ascending, with the gaps between them.
+   * @param {Channel} channel
+   * @param {number} before exclusive
+   * @param {number} [limit] how many seqs
+   * @returns {Promise<HistoryItem[]>}
+   */
+  async history(channel, before, limit = HISTORY_PAGE) {
+    /** @type {HistoryItem[]} */
+    const items = [];
+    const to = before - 1;
+    let from = Math.max(1, before - limit);
+    while (from <= to) {
+      const epoch = this.conversation(channel)?.epoch;
+      if (epoch == null) throw new Refused(Reason.NO_CHANNEL, '');
+      const asked = from;
+      const synced = await this.#ask((request) => ({
+        kind: Kind.SYNC, request, channel, epoch, from: asked, to, limit: 0, tlvs: [],
+      }));
+      for (const item of synced.items) items.push('gap' in item ? item : { image: decodeImage(item.image) });
+      if (synced.to < from) break;
+      from = synced.to + 1;
+    }
+    return items;
+  }
+
+  /** @param {number} method @param {string} group @param {string[]} users @returns {Promise<{ seq: number, timeMs: number }>} */
+  #change(method, group, users) {
+    this.#mustBeAlive();
+    const command = this.#outbox.call(groupChannel(group), method, encodeGroupChange(group, users), this.#clock.now());
+    return new Promise((resolve, reject) => {
+      this.#promises.set(command.id, { resolve, reject });
+      this.#flush();
+    });
+  }
+
+  get #isOver() {
+    return this.#phase === 'replaced' || this.#phase === 'refused' || this.#phase === 'closed';
+  }
+
+  #mustBeAlive() {
+    if (this.#isOver) throw new Error(`the client is ${this.#phase}; make a new one`);
+    if (this.#phase !== 'idle' && !this.#state.isOurs) {
+      this.#connection?.close();
+      this.#finish('replaced', { reason: Reason.REPLACED, detail: 'another client uses this storage', retryMs: null });
+      throw new Error('another client uses this storage');
+    }
+  }
+
+  // --- the connection ----------------------------------------------------------------------------------------------
+
+  async #attempt() {
+    this.#clock.clearTimeout(this.#backoff);
+    this.#attempts += 1;
+    const attempt = this.#attempts;
+    this.#turn('connecting', { reason: null, detail: '', retryMs: null });
+    const { token, url, WebSocket, device, platform } = this.#options;
+    try {
+      const proof = new TextEncoder().encode(typeof token === 'string' ? token : await token());
+      if (this.#phase !== 'connecting' || attempt !== this.#attempts) return;
+      const tlvs = platform === '' ? [] : [textTlv(Tlv.PLATFORM, platform)];
+      const sender = this.#state.sender ?? requestSender(SenderKind.KEPT);
+      this.#connection = new Connection({
+        url,
+        WebSocket,
+        clock: this.#clock,
+        connect: { kind: Kind.CONNECT, versionMin: VERSION, versionMax: VERSION, token: proof, device, sender, tlvs },
+        onPacket: (packet) => this.#packet(packet),
+        onEnd: (ending) => this.#ended(ending),
+      });
+    } catch (error) {
+      if (this.#phase !== 'connecting' || attempt !== this.#attempts) return;
+      this.#ended({ reason: null, detail: error instanceof Error ? error.message : String(error), retryMs: null });
+    }
+  }
+
+  /** @param {Ending} ending */
+  #ended(ending) {
+    this.#disconnect();
+    const retry = ending.reason === null ? 'reconnect' : retryOf(ending.reason);
+    if (retry === 'terminal') return this.#finish('replaced', ending);
+    const oldToken = retry === 'new token' && typeof this.#options.token === 'string';
+    if (retry === 'never' || oldToken) return this.#finish('refused', ending);
+    if (retry === 'new sender') this.#renew(null);
+    const atOnce = retry === 'new sender' && this.#failures === 0;
+    const most = atOnce ? 0 : Math.min(LAST_BACKOFF_MS, FIRST_BACKOFF_MS * 2 ** this.#failures);
+    const wait = Math.max((most * (1 + this.#clock.random())) / 2, (ending.retryMs ?? 0) * (1 + this.#clock.random() / 4));
+    this.#failures += 1;
+    this.#backoff = this.#clock.setTimeout(() => this.#attempt(), wait);
+    this.#turn('waiting', { ...ending, retryMs: wait });
+  }
+
+  /** Lets go of everything that belongs to one connection. */
+  #disconnect() {
+    this.#connection = null;
+    this.#clock.clearTimeout(this.#pause);
+    this.#pause = null;
+    this.#calls.clear();
+    this.#outbox.disconnected();
+    this.#inbox.disconnected();
+    this.#requests.disconnected();
+  }
+
+  /** @param {'replaced' | 'refused' | 'closed'} phase @param {Ending} ending */
+  #finish(phase, ending) {
+    this.#disconnect();
+    this.#clock.clearTimeout(this.#backoff);
+    this.#turn(phase, ending);
+    const error = new Refused(ending.reason ?? Reason.OK, `the client is ${phase}`);
+    this.#requests.fail(error);
+    for (const { reject } of this.#promises.values()) reject(error);
+    this.#promises.clear();
+  }
+
+  /** @param {ClientState} phase @param {Ending} ending */
+  #turn(phase, ending) {
+    this.#phase = phase;
+    this.#emit('state', { phase, ...ending });
+  }
+
+  /** @param {string} name @param {unknown} detail */
+  #emit(name, detail) {
+    this.dispatchEvent(new CustomEvent(name, { detail }));
+  }
+
+  /** @param {Packet} packet */
+  #packet(packet) {
+    if (!this.#state.isOurs) {
+      this.#connection?.close();
+      const detail = 'another client uses this storage';
+      return this.#finish('replaced', { reason: Reason.REPLACED, detail, retryMs: null });
+    }
+    switch (packet.kind) {
+      case Kind.CONNACK:
+        this.#connacked(packet);
+        break;
+      case Kind.RECV:
+        this.#inbox.offer(packet.image);
+        break;
+      case Kind.SENDACK:
+        this.#answered(this.#outbox.waiting(packet.number), packet);
+        break;
+      case Kind.LAG:
+        this.#inbox.lagged();
+        break;
+      case Kind.REPLY:
+      case Kind.LISTED:
+      case Kind.SYNCED:
+        this.#replied(packet);
+        break;
+      default:
+        break;
+    }
+    this.#move();
+  }
+
+  /** Does what has become possible: stores, acknowledges, tells the app, sends, asks. */
+  #move() {
+    const connection = this.#phase === 'online' ? this.#connection : null;
+    this.#inbox.settle(
+      connection && ((channel, seq) => connection.send({ kind: Kind.RECVACK, channel, seq, tlvs: [] })),
+    );
+    this.#flush();
+  }
+
+  /** @param {import('./codec.js').Connack} connack */
+  #connacked({ user, sender }) {
+    if (user !== this.user) {
+      this.#connection?.close();
+      return this.#finish('refused', { reason: null, detail: `the token is for ${user}`, retryMs: null });
+    }
+    const known = this.#state.sender;
+    if (known === null || known.join() !== sender.join()) this.#renew(sender.slice(), known === null);
+    this.#inbox.connected();
+    this.#turn('online', { reason: null, detail: '', retryMs: null });
+  }
+
+  /** @param {Uint8Array | null} sender @param {boolean} [isFirst] */
+  #renew(sender, isFirst = false) {
+    if (isFirst) {
+      this.#state.sender = sender;
+      return this.#state.saveOutbox();
+    }
+    for (const command of this.#outbox.renew(sender)) this.#doubt(command);
+  }
+
+  // --- commands ----------------------------------------------------------------------------------------------------
+
+  /** Puts on the wire what is due: commands, then the next request. */
+  #flush() {
+    if (this.#phase !== 'online' || this.#connection === null || this.#pause !== null) return;
+    for (const command of this.#outbox.take()) {
+      const request = command.method === 0 ? 0 : this.#requests.id();
+      if (request > 0) this.#calls.set(request, command);
+      this.#connection.send(packetOf(command, this.#outbox.oldest, request));
+    }
+    const request = this.#requests.take(this.#inbox);
+    if (request !== null) this.#connection.send(request);
+  }
+
+  /** A device knows its own command when it sees what became of it. @param {Image} image */
+  #recognise(image) {
+    if (image.sender.join() !== this.#state.sender?.join()) return;
+    const own = this.#outbox.waiting(image.number);
+    if (own === null || own.method !== 0) return;
+    this.#outbox.finish(own);
+    this.#emit('outgoing', { ...own, state: 'stored', seq: image.seq, timeMs: image.timeMs });
+  }
+
+  /**
+   * @param {Command | null} command
+   * @param {{ reason: number, seq: number, timeMs: number, tlvs: import('./image.js').TlvField[] }} answer
+   */
+  #answered(command, answer) {
+    if (command === null) return;
+    if (answer.reason === Reason.OK) return this.#stored(command, answer);
+    const refusal = endingOf(answer);
+    if (retryOf(answer.reason) === 'reconnect') return this.#again(refusal);
+    const wait = this.#outbox.refuse(command, { ...refusal, reason: answer.reason });
+    if (this.#outbox.needsSender) return this.#again({ ...refusal, reason: Reason.SENDER_EXPIRED });
+    if (wait !== null) return this.#pauseFor(wait);
+    if (command.method !== 0) this.#outbox.discard(command);
+    this.#promises.get(command.id)?.reject(new Refused(answer.reason, refusal.detail));
+    this.#promises.delete(command.id);
+    if (command.method === 0) this.#emit('outgoing', command);
+  }
+
+  /** @param {Command} command @param {{ seq: number, timeMs: number }} answer */
+  #stored(command, { seq, timeMs }) {
+    const { channel, flags, number, body, tlvs } = command;
+    if (command.method === 0) {
+      const sender = this.#state.sender ?? NOTHING;
+      const kept = tlvs.filter(({ tag }) => tag !== Tlv.READ);
+      const from = fromOf(this.user, channel);
+      this.#inbox.offer({
+        kind: ImageKind.MESSAGE, flags, seq, timeMs, channel, from, sender, number, tlvs: kept, body,
+      });
+      return;
+    }
+    this.#outbox.finish(command);
+    this.#promises.get(command.id)?.resolve({ seq, timeMs });
+    this.#promises.delete(command.id);
+    if (seq > 0) this.#inbox.expect(channel, seq);
+  }
+
+  /** Nobody knows whether `command` was carried out. @param {Command} command */
+  #doubt(command) {
+    this.#promises.get(command.id)?.reject(new Refused(command.reason, 'perhaps done'));
+    this.#promises.delete(command.id);
+    if (command.method === 0) this.#emit('outgoing', command);
+    else this.#outbox.discard(command);
+  }
+
+  /** Ends the connection for a reason that an answer gave. @param {Ending} ending */
+  #again(ending) {
+    this.#connection?.close();
+    this.#ended(ending);
+  }
+
+  /** Sends nothing for so long. @param {number} ms */
+  #pauseFor(ms) {
+    if (this.#pause !== null) return;
+    this.#pause = this.#clock.setTimeout(() => {
+      this.#pause = null;
+      this.#flush();
+    }, ms);
+  }
+
+  /**
+   * Asks for the app: a refusal throws, a lost connection does not.
+   * @param {(request: number) => Packet} make
+   * @returns {Promise<any>}
+   */
+  #ask(make) {
+    this.#mustBeAlive();
+    return new Promise((resolve, reject) => {
+      /** @param {any} packet */
+      const done = (packet) => {
+        if (packet.reason === Reason.OK) resolve(packet);
+        else reject(new Refused(packet.reason, endingOf(packet).detail));
+      };
+      this.#requests.ask({ make, done, failed: reject });
+      this.#flush();
+    });
+  }
+
+  /** @param {import('./codec.js').Listed | import('./codec.js').Synced | import('./codec.js').Reply} packet */
+  #replied(packet) {
+    const command = this.#calls.get(packet.request);
+    if (command !== undefined && packet.kind === Kind.REPLY) {
+      this.#calls.delete(packet.request);
+      return this.#answered(command, packet);
+    }
+    if (!this.#requests.answer(packet)) this.#pauseFor(endingOf(packet).retryMs ?? FIRST_BACKOFF_MS);
+  }
+}
+
+/** What the registry says about trying again after `reason`. @param {number} reason */
+function retryOf(reason) {
+  return /** @type {Record<number, { retry: string }>} */ (ReasonInfo)[reason]?.retry ?? 'reconnect';
+}
