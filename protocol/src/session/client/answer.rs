@@ -62,7 +62,7 @@ impl ClientState {
         self.phase = Phase::Open;
         self.sync_page = connack.limits.sync_page;
         let (server_time_ms, limits) = (connack.server_time_ms, connack.limits);
-        self.events.push_back(ClientEvent::Connected { user, server_time_ms, limits });
+        self.tell(ClientEvent::Connected { user, server_time_ms, limits });
         self.perhaps_sent(perhaps);
         Ok(())
     }
@@ -82,14 +82,14 @@ impl ClientState {
         let after = tlvs.get_u32(tag::RETRY_AFTER_MS);
         match self.commands.answer(now_ms, number, reason, after) {
             Some(Answer::Stored(Command { number, channel, .. })) => {
-                self.events.push_back(ClientEvent::Sent { number, channel: channel.clone(), seq, time_ms });
+                self.answers.push_back(ClientEvent::Sent { number, channel: channel.clone(), seq, time_ms });
                 if self.device.is_some() {
                     let (channels, mut out) = self.channels_and_outlet();
                     channels.receive(now_ms, &channel, seq, Held::Own, &mut out);
                 }
             }
             Some(Answer::Refused(Command { number, .. })) => {
-                self.events.push_back(ClientEvent::Refused { number, reason, detail: detail(tlvs) });
+                self.answers.push_back(ClientEvent::Refused { number, reason, detail: detail(tlvs) });
             }
             Some(Answer::Perhaps(command)) => self.perhaps_sent([command]),
             // Not in flight any more: its image told of it before its answer.
@@ -107,7 +107,7 @@ impl ClientState {
             if self.comes_again(now_ms, reply.reason, &reply.tlvs) {
                 self.questions.push_front(question);
             } else {
-                self.events.push_back(ClientEvent::Reply { question: question.id, reply });
+                self.answers.push_back(ClientEvent::Reply { question: question.id, reply });
             }
         }
         Ok(())

@@ -130,6 +130,7 @@ impl Cursor {
 /// Where what was put in order goes.
 pub(super) struct Outlet<'a> {
     pub events: &'a mut VecDeque<ClientEvent>,
+    pub answers: &'a mut VecDeque<ClientEvent>,
     pub commands: &'a mut Commands,
 }
 
@@ -146,7 +147,7 @@ impl Outlet<'_> {
         }
         if self.commands.settle(image.number).is_some() {
             let Image { number, channel, seq, time_ms, .. } = image;
-            self.events.push_back(ClientEvent::Sent { number, channel, seq, time_ms });
+            self.answers.push_back(ClientEvent::Sent { number, channel, seq, time_ms });
         }
         false
     }

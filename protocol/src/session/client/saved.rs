@@ -22,9 +22,10 @@ use crate::{Channel, DecodeError, Id, LIST_TOKEN_BYTES, Method, Reader, Sender, 
 const FORMAT: u8 = 1;
 
 impl ClientState {
-    /// Appends the state to `out`. What the app did not acknowledge is handed out again after a load. The bytes must be
-    /// stored before the next [`ClientState::drive`] whenever commands were added: who loads bytes that do not know of
-    /// a number that was used binds it a second time.
+    /// Appends the state to `out`. What the app did not acknowledge is handed out again after a load. When commands
+    /// were added or the sender is another, the bytes must be stored before the output of the next
+    /// [`ClientState::drive`] is written: who loads bytes that do not know of a number that was used binds it a second
+    /// time.
     pub fn save(&self, out: &mut Vec<u8>) {
         out.u8(FORMAT);
         out.bytes8(self.device.as_ref().map_or(&[], Id::as_bytes));

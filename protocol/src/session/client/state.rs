@@ -14,7 +14,7 @@ use super::{
     event::{ClientEvent, Failure, Retry},
 };
 use crate::{
-    BODY_BYTES, Channel, Id, Method, Reason, SenderKind, Tlvs, VERSION,
+    BODY_BYTES, Channel, Id, Method, Reason, Sender, SenderKind, Tlvs, VERSION,
     packet::{CallPacket, ConnectPacket, DisconnectPacket, ListPacket, Packet, RecvackPacket, SyncPacket},
 };
 
@@ -78,11 +78,15 @@ pub struct ClientState {
     /// Images were held back because too many events waited.
     held_back: bool,
     pub(super) events: VecDeque<ClientEvent>,
+    /// What became of commands and questions.
+    pub(super) answers: VecDeque<ClientEvent>,
+    /// How the last connection ended.
+    ended: Option<Retry>,
 }
 
 impl ClientState {
     /// Nothing sent and nothing received. Without a device the client only sends and calls. A sender of kind
-    /// [`SenderKind::Kept`] is for who stores [`Self::save`] before each [`Self::drive`] that follows a command.
+    /// [`SenderKind::Kept`] is for who stores the state as [`Self::save`] asks.
     #[must_use]
     pub fn new(device: Option<Id>, kind: SenderKind) -> Self {
         Self::with(device, Commands::new(kind))
@@ -105,6 +109,8 @@ impl ClientState {
             caught_up: false,
             held_back: false,
             events: VecDeque::new(),
+            answers: VecDeque::new(),
+            ended: None,
         }
     }
 
@@ -117,6 +123,7 @@ impl ClientState {
             self.perhaps_sent(perhaps);
         }
         self.phase = Phase::Connecting;
+        self.ended = None;
         self.caught_up = false;
         let (device, sender) = (self.device.clone(), self.commands.sender);
         let connect = ConnectPacket { version_min: VERSION, version_max: VERSION, token, device, sender, tlvs };
@@ -237,9 +244,32 @@ impl ClientState {
         }
     }
 
-    /// What the app has to know next.
+    /// A connection could not be made.
+    pub fn handle_unreachable(&mut self, detail: &str) {
+        self.closed(None, Retry::BackOff { at_least_ms: 0 }, detail.to_string());
+    }
+
+    /// What the app has to know next: answers first.
     pub fn poll_event(&mut self) -> Option<ClientEvent> {
-        self.events.pop_front()
+        self.poll_answer().or_else(|| self.events.pop_front())
+    }
+
+    /// What became of a command or a question: `Sent`, `Refused`, `PerhapsSent` or `Reply`. Other events wait; the
+    /// app may be slow with them without keeping its own commands from being answered.
+    pub fn poll_answer(&mut self) -> Option<ClientEvent> {
+        self.answers.pop_front()
+    }
+
+    /// What to do about the end of the last connection; none while there is one, and before the first.
+    #[must_use]
+    pub const fn retry(&self) -> Option<Retry> {
+        self.ended
+    }
+
+    /// The sender that commands go under; a request for one before the first connection.
+    #[must_use]
+    pub const fn sender(&self) -> Sender {
+        self.commands.sender
     }
 
     /// When [`Self::drive`] has something to do if nothing else happens before; none while offline.
@@ -262,7 +292,10 @@ impl ClientState {
     }
 
     pub(super) const fn channels_and_outlet(&mut self) -> (&mut Channels, Outlet<'_>) {
-        (&mut self.channels, Outlet { events: &mut self.events, commands: &mut self.commands })
+        (
+            &mut self.channels,
+            Outlet { events: &mut self.events, answers: &mut self.answers, commands: &mut self.commands },
+        )
     }
 
     /// The next packet to say on an open connection.
@@ -327,7 +360,11 @@ impl ClientState {
         self.went_offline();
         let retry = if self.closing == Closing::No { retry } else { Retry::Never };
         self.closing = Closing::No;
-        self.events.push_back(ClientEvent::Closed { reason, retry, detail });
+        self.ended = Some(retry);
+        if matches!(self.events.back(), Some(ClientEvent::Closed { .. })) {
+            self.events.pop_back();
+        }
+        self.tell(ClientEvent::Closed { reason, retry, detail });
     }
 
     fn went_offline(&mut self) {
@@ -342,7 +379,14 @@ impl ClientState {
     }
 
     pub(super) fn perhaps_sent(&mut self, commands: impl IntoIterator<Item = Command>) {
-        self.events.extend(commands.into_iter().map(|command| ClientEvent::PerhapsSent { number: command.number }));
+        self.answers.extend(commands.into_iter().map(|command| ClientEvent::PerhapsSent { number: command.number }));
+    }
+
+    /// Tells of the connection, unless the app is too slow to care.
+    pub(super) fn tell(&mut self, event: ClientEvent) {
+        if self.outlet().has_room() {
+            self.events.push_back(event);
+        }
     }
 
     fn tell_caught_up(&mut self) {
@@ -350,7 +394,7 @@ impl ClientState {
         let done = channels.settled && channels.listing.is_idle() && channels.behind.is_empty();
         if done && !self.caught_up && self.phase == Phase::Open {
             self.caught_up = true;
-            self.events.push_back(ClientEvent::CaughtUp);
+            self.tell(ClientEvent::CaughtUp);
         }
     }
 }
