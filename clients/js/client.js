@@ -446,9 +446,8 @@ export class PostriderClient extends EventTarget {
 
   /** A device knows its own command when it sees what became of it. @param {Image} image */
   #recognise(image) {
-    if (image.sender.join() !== this.#state.sender?.join()) return;
-    const own = this.#outbox.waiting(image.number);
-    if (own === null || own.method !== 0) return;
+    const own = this.#outbox.origin(image.sender, image.number);
+    if (own === null) return;
     this.#outbox.finish(own);
     this.#emit('outgoing', { ...own, state: 'stored', seq: image.seq, timeMs: image.timeMs });
   }

@@ -33,6 +33,8 @@ export class Connection {
   #sentMs = 0;
   #pingedMs = 0;
   #heardMs = 0;
+  /** How often something came. */
+  #heard = 0;
   /** @type {unknown} */
   #timer = null;
 
@@ -73,10 +75,10 @@ export class Connection {
   probe() {
     if (this.#ended || this.#heartbeatMs === 0) return;
     const { clock } = this.#options;
-    const asked = clock.now();
+    const heard = this.#heard;
     this.#ping();
     clock.setTimeout(() => {
-      if (this.#heardMs < asked) this.fail('no sign of life');
+      if (this.#heard === heard) this.fail('no sign of life');
     }, PROBE_MS);
   }
 
@@ -84,6 +86,7 @@ export class Connection {
   #receive(data) {
     if (this.#ended) return;
     this.#heardMs = this.#options.clock.now();
+    this.#heard += 1;
     try {
       if (!(data instanceof ArrayBuffer)) throw new CodecError('a message that is not binary', 0);
       this.#decoder.feed(new Uint8Array(data));

@@ -8,10 +8,10 @@ import { ImageFlag, Kind, Limits, Reason, ReasonInfo, Tlv } from './registry.js'
 /**
  * @typedef {import('./image.js').Channel} Channel
  * @typedef {'waiting' | 'refused' | 'unsure'} CommandState `unsure`: it was put on the wire, and nobody knows its answer
- * @typedef {{ id: string, number: number, copies: number, state: CommandState, reason: number, detail: string,
+ * @typedef {{ id: string, number: number, sender: string, copies: number, state: CommandState, reason: number, detail: string,
  *   createdMs: number, channel: Channel, method: number, flags: number, tlvs: import('./image.js').TlvField[],
  *   body: Uint8Array }} Command a message (method 0), or a CALL with its fields as body; `copies` were put on the wire and not
- *   answered: while that is not 0 it may have been stored
+ *   answered: while that is not 0 it may have been stored. `sender` is '' but for unsure ones: who numbered them, in hex
  * @typedef {{ reason: number, detail: string, retryMs: number | null }} Refusal
  */
 
@@ -56,7 +56,7 @@ export class Outbox {
   /** @param {Pick<Command, 'channel' | 'method' | 'flags' | 'tlvs' | 'body' | 'createdMs'>} what @returns {Command} */
   #add(what) {
     const command = {
-      ...what, id: randomId(), number: this.#state.next, copies: 0,
+      ...what, id: randomId(), number: this.#state.next, sender: '', copies: 0,
       state: /** @type {CommandState} */ ('waiting'), reason: Reason.OK, detail: '',
     };
     this.#append(command);
@@ -97,6 +97,16 @@ export class Outbox {
     return this.commands.find((command) => command.number === number && command.state === 'waiting') ?? null;
   }
 
+  /** The message whose image has this origin, unless it is known to be stored or refused. @param {Uint8Array} sender @param {number} number */
+  origin(sender, number) {
+    const known = hexOf(sender);
+    const current = hexOf(this.#state.sender);
+    return this.commands.find((command) => {
+      if (command.method !== 0 || command.number !== number) return false;
+      return command.state === 'waiting' ? known === current : command.state === 'unsure' && known === command.sender;
+    }) ?? null;
+  }
+
   /** It is done: stored, or carried out. @param {Command} command */
   finish(command) {
     this.#wired.delete(command.number);
@@ -118,9 +128,9 @@ export class Outbox {
       this.#state.saveOutbox();
       return retryMs ?? RETRY_MS;
     }
-    command.state = reason === Reason.STALE || reason === Reason.SENDER_EXPIRED ? 'unsure' : 'refused';
-    command.reason = reason;
-    command.detail = detail;
+    const isUnsure = reason === Reason.STALE || reason === Reason.SENDER_EXPIRED;
+    Object.assign(command, { state: isUnsure ? 'unsure' : 'refused', reason, detail });
+    if (isUnsure) command.sender = hexOf(this.#state.sender);
     this.#state.saveOutbox();
     return null;
   }
@@ -134,14 +144,14 @@ export class Outbox {
   renew(sender) {
     this.#wired.clear();
     this.#isExpired = false;
+    const old = hexOf(this.#state.sender);
     this.#state.sender = sender;
     this.#state.next = 1;
     const unsure = [];
     for (const command of this.commands) {
       if (command.state !== 'waiting') continue;
       if (command.copies > 0) {
-        command.state = 'unsure';
-        command.reason = Reason.SENDER_EXPIRED;
+        Object.assign(command, { state: 'unsure', reason: Reason.SENDER_EXPIRED, sender: old });
         unsure.push(command);
       } else {
         command.number = this.#state.next;
@@ -155,7 +165,7 @@ export class Outbox {
   /** Gives a command that was refused, or may not have arrived, a new number at the end. @param {Command} command */
   retry(command) {
     this.#state.commands = this.commands.filter((other) => other !== command);
-    Object.assign(command, { number: this.#state.next, copies: 0, state: 'waiting', reason: Reason.OK, detail: '' });
+    Object.assign(command, { number: this.#state.next, sender: '', copies: 0, state: 'waiting', reason: Reason.OK, detail: '' });
     this.#append(command);
   }
 
@@ -195,8 +205,12 @@ export function packetOf({ number, channel, flags, tlvs, body, method }, oldest,
 
 /** An id that no other client has. */
 export function randomId() {
-  const bytes = globalThis.crypto.getRandomValues(new Uint8Array(12));
-  return Array.from(bytes, (byte) => byte.toString(16).padStart(2, '0')).join('');
+  return hexOf(globalThis.crypto.getRandomValues(new Uint8Array(12)));
+}
+
+/** @param {Uint8Array | null} bytes */
+function hexOf(bytes) {
+  return Array.from(bytes ?? [], (byte) => byte.toString(16).padStart(2, '0')).join('');
 }
 
 /** Whether a refusal passes by itself, so that the same number is sent again. @param {number} reason */
