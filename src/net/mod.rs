@@ -1,4 +1,6 @@
-//! Sockets: listeners, handshakes, sessions.
+//! Sockets: listeners, handshakes, the drivers of sessions.
 
+pub mod drive;
+pub mod listener;
 pub mod tls;
 pub mod transport;

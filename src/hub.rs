@@ -1,0 +1,123 @@
+//! Who is online on this server: user → sessions that receive. Sessions register themselves; the deliverer looks up.
+
+use std::collections::{BTreeMap, HashMap};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
+
+use postrider_protocol::{Id, Reason};
+
+use crate::{
+    outbox::{Farewell, Outbox},
+    slot::Origin,
+};
+
+const SHARDS: usize = 64;
+
+/// The receiving sessions of each (tenant, user).
+type Users = HashMap<(u32, Id), Vec<Arc<Origin>>>;
+
+/// See the module.
+#[derive(Debug)]
+pub struct Hub {
+    shards: Vec<RwLock<Users>>,
+    connections: Mutex<Connections>,
+}
+
+/// Every connection, the silent and the unauthenticated ones too.
+#[derive(Debug, Default)]
+struct Connections {
+    outboxes: BTreeMap<u64, Arc<Outbox>>,
+    /// What everybody is told, once the server stops.
+    farewell: Option<Farewell>,
+}
+
+impl Default for Hub {
+    fn default() -> Self {
+        Self { shards: (0..SHARDS).map(|_| RwLock::default()).collect(), connections: Mutex::default() }
+    }
+}
+
+impl Hub {
+    /// Adds a connection, before anything is known of it.
+    pub fn enter(&self, number: u64, outbox: &Arc<Outbox>) {
+        let mut connections = self.lock();
+        connections.outboxes.insert(number, Arc::clone(outbox));
+        if let Some(farewell) = &connections.farewell {
+            outbox.close(farewell.clone());
+        }
+    }
+
+    /// Removes a connection.
+    pub fn leave(&self, number: u64) {
+        self.lock().outboxes.remove(&number);
+    }
+
+    /// Ends every connection, and those that come later.
+    pub fn close_all(&self, farewell: &Farewell) {
+        let mut connections = self.lock();
+        connections.farewell = Some(farewell.clone());
+        for outbox in connections.outboxes.values() {
+            outbox.close(farewell.clone());
+        }
+    }
+
+    /// Adds a session. One with a device receives from now on, and an earlier session of the same device is closed
+    /// with `REPLACED`.
+    pub fn register(&self, origin: &Arc<Origin>) {
+        let Some(device) = &origin.device else { return };
+        let Some(shard) = self.shard(origin.tenant, &origin.user) else { return };
+        let mut users = shard.write().unwrap_or_else(PoisonError::into_inner);
+        let sessions = users.entry((origin.tenant, origin.user.detached())).or_default();
+        sessions.retain(|earlier| {
+            let replaced = earlier.device.as_ref() == Some(device);
+            if replaced {
+                earlier.outbox.close(Reason::Replaced);
+            }
+            !replaced
+        });
+        sessions.push(Arc::clone(origin));
+    }
+
+    /// Removes a session; later ones of the same device stay.
+    pub fn unregister(&self, origin: &Origin) {
+        let Some(shard) = self.shard(origin.tenant, &origin.user) else { return };
+        let mut users = shard.write().unwrap_or_else(PoisonError::into_inner);
+        let key = (origin.tenant, origin.user.clone());
+        if let Some(sessions) = users.get_mut(&key) {
+            sessions.retain(|session| session.session != origin.session);
+            if sessions.is_empty() {
+                users.remove(&key);
+            }
+        }
+    }
+
+    /// Calls `each` with the outbox of every receiving session of the user, except `except`.
+    pub fn for_each(&self, tenant: u32, user: &Id, except: u64, mut each: impl FnMut(&Outbox)) {
+        let Some(shard) = self.shard(tenant, user) else { return };
+        let users = shard.read().unwrap_or_else(PoisonError::into_inner);
+        for session in users.get(&(tenant, user.clone())).into_iter().flatten() {
+            if session.session != except {
+                each(&session.outbox);
+            }
+        }
+    }
+
+    /// Frees live queues, the largest first, until `enough` says so: nobody is closed for it.
+    pub fn shed(&self, enough: impl Fn() -> bool) {
+        let mut outboxes: Vec<Arc<Outbox>> = self.lock().outboxes.values().cloned().collect();
+        outboxes.sort_by_cached_key(|outbox| std::cmp::Reverse(outbox.waiting_live()));
+        for outbox in outboxes {
+            if enough() || outbox.drop_live() == 0 {
+                break;
+            }
+        }
+    }
+
+    fn shard(&self, tenant: u32, user: &Id) -> Option<&RwLock<Users>> {
+        let hash = crc32fast::hash(user.as_bytes()) ^ tenant;
+        self.shards.get(hash as usize % SHARDS)
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Connections> {
+        self.connections.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}

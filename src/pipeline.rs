@@ -1,0 +1,269 @@
+//! The threads behind the sessions: decide, commit, deliver, materialise. Each is a thin loop around a stage that knows
+//! no thread: drain a bounded queue, do the batch, hand it on. Sessions may wait for these; these never wait for
+//! sessions. A stage that fails or panics ends the process: what it had in hand was told to nobody.
+
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::{
+    Arc,
+    atomic::Ordering,
+    mpsc::{Receiver, RecvTimeoutError, SyncSender, sync_channel},
+};
+use std::thread::JoinHandle;
+use std::time::{Duration, Instant};
+
+use postrider_storage::{Locator, Materialiser, Placed, Store};
+use prometheus_client::metrics::gauge::Gauge;
+use tokio::sync::mpsc;
+
+use crate::{
+    clock::Clock,
+    commit::Committer,
+    deliver::Deliverer,
+    metrics::Metrics,
+    slot::{Accepted, Decided, Decider, Rules, Submission},
+    view::View,
+};
+
+/// Batches that may wait between two stages.
+const STAGE_QUEUE: usize = 16;
+/// A worker hands on what it has decided after so many commands.
+const DECIDE_COMMANDS: usize = 4_096;
+/// Without work for so long the last batch is vouched for.
+const IDLE: Duration = Duration::from_millis(100);
+/// How often free space is looked at.
+const SPACE_EVERY: Duration = Duration::from_secs(1);
+
+/// Bounds of one commit.
+#[derive(Clone, Copy, Debug)]
+pub struct BatchLimits {
+    /// Most entries.
+    pub entries: usize,
+    /// Most bytes.
+    pub bytes: usize,
+}
+
+/// Everything that the threads work on.
+#[derive(Debug)]
+pub struct Stages {
+    /// One for each worker.
+    pub deciders: Vec<Decider>,
+    /// The one writer of the log.
+    pub committer: Committer,
+    /// Log to sessions.
+    pub deliverer: Deliverer,
+    /// Log to store.
+    pub materialiser: Materialiser,
+    /// What readers see.
+    pub view: Arc<View>,
+    /// What it covers is let go of.
+    pub store: Arc<Store>,
+    /// Told when space is short.
+    pub rules: Arc<Rules>,
+    /// Gauges of the queues.
+    pub metrics: Arc<Metrics>,
+    /// Time for the deciders.
+    pub clock: Clock,
+    /// Submissions that may wait for one worker.
+    pub queue: usize,
+    /// Bounds of one commit.
+    pub limits: BatchLimits,
+    /// With less free space than this and twice the pending checkpoint, nothing is stored.
+    pub reserve_bytes: u64,
+}
+
+/// The running threads.
+#[derive(Debug)]
+pub struct Pipeline {
+    threads: Vec<JoinHandle<()>>,
+}
+
+impl Stages {
+    /// Starts the threads; returns a queue for each worker. They end, the log closed and the store filled, once every
+    /// clone of every queue is dropped.
+    #[must_use]
+    pub fn start(self) -> (Vec<mpsc::Sender<Submission>>, Pipeline) {
+        let (to_commit, from_deciders) = sync_channel(STAGE_QUEUE);
+        let (to_deliver, from_commit) = sync_channel(STAGE_QUEUE);
+        let (to_store, from_log) = sync_channel(STAGE_QUEUE);
+        let mut threads = Vec::new();
+        let mut queues = Vec::new();
+        for (number, decider) in self.deciders.into_iter().enumerate() {
+            let (queue, submissions) = mpsc::channel(self.queue);
+            queues.push(queue);
+            let (to_commit, clock) = (to_commit.clone(), self.clock);
+            let gauge = self.metrics.queue("decide");
+            threads.push(spawn(format!("decide-{number}"), move || {
+                decide(decider, submissions, &to_commit, clock, &gauge)
+            }));
+        }
+        drop(to_commit);
+        let (committer, limits) = (self.committer, self.limits);
+        threads.push(spawn("commit".to_owned(), move || {
+            commit(committer, &from_deciders, &to_deliver, &to_store, limits)
+        }));
+        let (deliverer, metrics) = (self.deliverer, Arc::clone(&self.metrics));
+        threads.push(spawn("deliver".to_owned(), move || {
+            for accepted in from_commit {
+                metrics.deliveries.inc_by(deliverer.deliver(&accepted));
+            }
+            Ok(())
+        }));
+        let filler = Filler {
+            materialiser: self.materialiser,
+            store: self.store,
+            view: self.view,
+            rules: self.rules,
+            metrics: self.metrics,
+            reserve_bytes: self.reserve_bytes,
+        };
+        threads.push(spawn("materialise".to_owned(), move || filler.run(&from_log)));
+        (queues, Pipeline { threads })
+    }
+}
+
+impl Pipeline {
+    /// Waits for the threads to end. Blocks.
+    pub fn join(self) {
+        for thread in self.threads {
+            let _ = thread.join();
+        }
+    }
+}
+
+fn spawn(name: String, run: impl FnOnce() -> Result<(), String> + Send + 'static) -> JoinHandle<()> {
+    let guarded = {
+        let name = name.clone();
+        move || {
+            let failure = match catch_unwind(AssertUnwindSafe(run)) {
+                Ok(Ok(())) => return,
+                Ok(Err(error)) => error,
+                Err(_) => "panicked".to_owned(),
+            };
+            tracing::error!(stage = name, error = failure, "a stage failed: the process ends");
+            std::process::exit(1);
+        }
+    };
+    let started = std::thread::Builder::new().name(name.clone()).spawn(guarded);
+    started.unwrap_or_else(|error| {
+        tracing::error!(stage = name, %error, "no thread for a stage: the process ends");
+        std::process::exit(1);
+    })
+}
+
+fn decide(
+    mut decider: Decider,
+    mut submissions: mpsc::Receiver<Submission>,
+    to_commit: &SyncSender<Decided>,
+    clock: Clock,
+    gauge: &Gauge,
+) -> Result<(), String> {
+    while let Some(first) = submissions.blocking_recv() {
+        let mut commands = first.commands.len();
+        let mut batch = vec![first];
+        while commands < DECIDE_COMMANDS
+            && let Ok(next) = submissions.try_recv()
+        {
+            commands += next.commands.len();
+            batch.push(next);
+        }
+        gauge.set(i64::try_from(submissions.len()).unwrap_or(i64::MAX));
+        let decided = decider.decide(clock.now(), batch).map_err(|error| error.to_string())?;
+        if to_commit.send(decided).is_err() {
+            break;
+        }
+    }
+    Ok(())
+}
+
+fn commit(
+    mut committer: Committer,
+    from_deciders: &Receiver<Decided>,
+    to_deliver: &SyncSender<Arc<Vec<Accepted>>>,
+    to_store: &SyncSender<Vec<(Placed, Locator)>>,
+    limits: BatchLimits,
+) -> Result<(), String> {
+    loop {
+        let first = match from_deciders.recv_timeout(IDLE) {
+            Ok(first) => first,
+            Err(RecvTimeoutError::Timeout) => {
+                committer.idle().map_err(|error| error.to_string())?;
+                continue;
+            }
+            Err(RecvTimeoutError::Disconnected) => return committer.close().map_err(|error| error.to_string()),
+        };
+        let mut size = size_of(&first);
+        let mut batch = vec![first];
+        while size.0 < limits.entries
+            && size.1 < limits.bytes
+            && let Ok(next) = from_deciders.try_recv()
+        {
+            let more = size_of(&next);
+            size = (size.0 + more.0, size.1 + more.1);
+            batch.push(next);
+        }
+        let durable = committer.commit(batch).map_err(|error| error.to_string())?;
+        if !durable.accepted.is_empty() {
+            let entries = durable.accepted.iter().map(|accepted| accepted.placed.clone());
+            let located = entries.zip(durable.locators).collect();
+            // Both stages outlive this one; if one is gone, the process is ending.
+            let _ = to_deliver.send(Arc::new(durable.accepted));
+            let _ = to_store.send(located);
+        }
+    }
+}
+
+fn size_of(decided: &Decided) -> (usize, usize) {
+    (decided.accepted.len(), decided.accepted.iter().map(|accepted| accepted.frame.len()).sum())
+}
+
+/// The materialiser's thread.
+struct Filler {
+    materialiser: Materialiser,
+    store: Arc<Store>,
+    view: Arc<View>,
+    rules: Arc<Rules>,
+    metrics: Arc<Metrics>,
+    reserve_bytes: u64,
+}
+
+impl Filler {
+    fn run(mut self, from_log: &Receiver<Vec<(Placed, Locator)>>) -> Result<(), String> {
+        loop {
+            match from_log.recv_timeout(SPACE_EVERY) {
+                Ok(located) => self.materialiser.feed(located),
+                Err(RecvTimeoutError::Timeout) => {}
+                Err(RecvTimeoutError::Disconnected) => break,
+            }
+            self.look_at_space();
+            if self.materialiser.is_due() && !self.rules.full.load(Ordering::Relaxed) {
+                self.checkpoint()?;
+            }
+        }
+        self.checkpoint()
+    }
+
+    fn checkpoint(&mut self) -> Result<(), String> {
+        let start = Instant::now();
+        self.materialiser.checkpoint().map_err(|error| error.to_string())?;
+        self.metrics.checkpoint_duration.observe(start.elapsed().as_secs_f64());
+        self.view.release(|slot| self.store.covered(slot));
+        Ok(())
+    }
+
+    fn look_at_space(&self) {
+        let pending = self.materialiser.pending_bytes();
+        self.metrics.checkpoint_pending_bytes.set(i64::try_from(pending).unwrap_or(i64::MAX));
+        let free = match self.store.free_bytes() {
+            Ok(free) => free,
+            Err(error) => return tracing::warn!(%error, "free space is not known"),
+        };
+        let full = free < self.reserve_bytes + 2 * pending;
+        if self.rules.full.swap(full, Ordering::Relaxed) != full {
+            if full {
+                tracing::error!("too little space: nothing is stored until there is more");
+            } else {
+                tracing::info!("there is space again");
+            }
+        }
+    }
+}

@@ -1,0 +1,250 @@
+//! LIST: the conversations that changed since a token, newest first, a page at a time.
+//!
+//! A token tells, for each slot in which the user has conversations, its epoch and position at a moment; a slot that it
+//! does not name, or whose epoch is another now, lists all its conversations. `page` is the token to give at the end
+//! and the place (time, channel) after which the next page begins; what changes while a client pages moves before
+//! that place and is above that token, so it comes live or with the next LIST.
+
+use std::collections::BTreeMap;
+
+use bytes::Bytes;
+use postrider_protocol::{
+    ANSWER_BYTES, Channel, Image, LIST_BODY_BYTES, Reader as Fields, Reason, Tlvs, Writer,
+    packet::{Conversation, ListPacket, ListedPacket, Packet, conversation_flag},
+    tag,
+};
+use postrider_storage::{ConversationRow, Found, StoreError};
+
+use super::{Asker, Reader};
+use crate::view::Committed;
+
+/// Which tokens this build makes.
+const FORMAT: u8 = 0;
+
+/// Epoch and position of slots at a moment.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+struct Token(BTreeMap<u8, Committed>);
+
+/// The conversation after which a page begins.
+#[derive(Clone, Debug, PartialEq, Eq)]
+struct Place {
+    time_ms: u64,
+    channel: Channel,
+}
+
+/// A conversation that is to be listed.
+struct Listed {
+    place: Place,
+    row: ConversationRow,
+    head: u64,
+}
+
+impl Reader {
+    /// The answer to LIST at `now_ms` (since 1970).
+    ///
+    /// # Errors
+    /// When the store cannot be read.
+    pub fn list(&self, asker: &Asker, ask: &ListPacket, now_ms: u64) -> Result<Packet, StoreError> {
+        let mut answer = ListedPacket {
+            request: ask.request,
+            reason: Reason::Ok,
+            token: Bytes::new(),
+            next: Bytes::new(),
+            conversations: Vec::new(),
+            tlvs: Tlvs::new(),
+        };
+        let Some((since, page)) = Token::decode(&ask.token).zip(decode_page(&ask.page)) else {
+            answer.reason = Reason::BadListToken;
+            answer.tlvs = Tlvs::from_pairs([(tag::DETAIL, &b"token or page that this server did not make"[..])]);
+            return Ok(Packet::Listed(answer));
+        };
+        let committed: Vec<Committed> = (0..=u8::MAX).map(|slot| self.view.committed(slot)).collect();
+        let (mut listed, slots) = self.changed(asker, &since, &committed)?;
+        let token = match &page {
+            Some((token, _)) => token.clone(),
+            None => slots,
+        };
+        listed.sort_by(|a, b| b.place.order(&a.place));
+        if let Some((_, after)) = &page {
+            listed.retain(|listed| listed.place.order(after).is_lt());
+        }
+        let limit = if ask.limit == 0 { self.limits.page } else { usize::from(ask.limit).min(self.limits.page_max) };
+        let mut bytes = 2 * token.encode().len();
+        let mut rest = listed.into_iter().peekable();
+        let mut last = None;
+        while let Some(next) = rest.next_if(|_| answer.conversations.len() < limit && bytes < ANSWER_BYTES - 2_048) {
+            let conversation = self.conversation(asker, &next, now_ms)?;
+            bytes += conversation.image.len() + conversation.channel.as_bytes().len() + 33;
+            answer.conversations.push(conversation);
+            last = Some(next.place);
+        }
+        answer.token = token.encode().into();
+        if let Some(last) = last.filter(|_| rest.peek().is_some()) {
+            answer.next = encode_page(&token, &last);
+        }
+        Ok(Packet::Listed(answer))
+    }
+
+    /// The conversations of the user that changed since `since`, and the token of now.
+    fn changed(
+        &self,
+        asker: &Asker,
+        since: &Token,
+        committed: &[Committed],
+    ) -> Result<(Vec<Listed>, Token), StoreError> {
+        let held = self.view.conversations(asker.tenant, &asker.user);
+        let mut rows: BTreeMap<Channel, ConversationRow> =
+            self.store.conversations(asker.tenant, &asker.user)?.into_iter().collect();
+        rows.extend(held);
+        let (mut listed, mut slots) = (Vec::new(), Token::default());
+        for (channel, row) in rows {
+            let slot = channel.slot(asker.tenant);
+            let now = committed.get(usize::from(slot)).copied().unwrap_or_default();
+            slots.0.insert(slot, now);
+            let Some(end) = self.end(asker.tenant, &channel)? else { continue };
+            let seen = since.0.get(&slot).filter(|seen| seen.epoch == now.epoch).map_or(0, |seen| seen.position);
+            let moved = if row.visible_to.is_some() { row.changed } else { row.changed.max(end.position) };
+            if moved > seen {
+                let place = Place { time_ms: end.time_ms, channel };
+                listed.push(Listed { place, row, head: end.head });
+            }
+        }
+        Ok((listed, slots))
+    }
+
+    fn conversation(&self, asker: &Asker, listed: &Listed, now_ms: u64) -> Result<Conversation, StoreError> {
+        let (channel, row) = (&listed.place.channel, &listed.row);
+        let head = row.visible_to.map_or(listed.head, |last| last.min(listed.head));
+        let mut flags = if row.visible_to.is_some() { conversation_flag::LEFT } else { 0 };
+        let mut image = match self.images(asker.tenant, channel, (head, head), 1)?.pop() {
+            Some(Found::Image(image)) if head > row.visible_from => image,
+            _ => Bytes::new(),
+        };
+        if let Some(cut) = cut(&image) {
+            flags |= conversation_flag::CUT;
+            image = cut;
+        }
+        Ok(Conversation {
+            channel: channel.clone(),
+            flags,
+            epoch: self.view.committed(channel.slot(asker.tenant)).epoch,
+            head,
+            sync_from: self.sync_from(asker, channel, (row, head), now_ms)?,
+            read: row.read,
+            image,
+        })
+    }
+
+    /// The seq above which the device syncs by itself: the latest of its cursor, the window and the age.
+    fn sync_from(
+        &self,
+        asker: &Asker,
+        channel: &Channel,
+        (row, head): (&ConversationRow, u64),
+        now_ms: u64,
+    ) -> Result<u64, StoreError> {
+        let cursor =
+            asker.device.as_ref().and_then(|device| row.cursors.iter().find(|cursor| cursor.device == *device));
+        let mut low = cursor
+            .map_or(0, |cursor| cursor.seq)
+            .max(head.saturating_sub(self.limits.window))
+            .max(row.visible_from)
+            .min(head);
+        let since_ms = now_ms.saturating_sub(self.limits.age_ms);
+        let mut high = head;
+        // Times of a channel never go back, so what is too old is a prefix; most often an empty one.
+        if low < high && self.time_of(asker.tenant, channel, low + 1)?.is_none_or(|time_ms| time_ms >= since_ms) {
+            return Ok(low);
+        }
+        while low < high {
+            let middle = low + (high - low).div_ceil(2);
+            match self.time_of(asker.tenant, channel, middle)? {
+                Some(time_ms) if time_ms >= since_ms => high = middle - 1,
+                _ => low = middle,
+            }
+        }
+        Ok(low)
+    }
+
+    fn time_of(&self, tenant: u32, channel: &Channel, seq: u64) -> Result<Option<u64>, StoreError> {
+        match self.images(tenant, channel, (seq, seq), 1)?.pop() {
+            Some(Found::Image(image)) => Ok(Image::decode(image).ok().map(|image| image.time_ms)),
+            _ => Ok(None),
+        }
+    }
+}
+
+/// The image with its body cut, if that is longer than a preview.
+fn cut(image: &Bytes) -> Option<Bytes> {
+    if image.len() <= LIST_BODY_BYTES {
+        return None;
+    }
+    let mut image = Image::decode(image.clone()).ok()?;
+    if image.body.len() <= LIST_BODY_BYTES {
+        return None;
+    }
+    image.body.truncate(LIST_BODY_BYTES);
+    let mut bytes = Vec::new();
+    image.write(&mut bytes);
+    Some(bytes.into())
+}
+
+impl Place {
+    /// Older is less; equal times are told apart by channel.
+    fn order(&self, other: &Self) -> std::cmp::Ordering {
+        self.time_ms.cmp(&other.time_ms).then_with(|| self.channel.cmp(&other.channel))
+    }
+}
+
+impl Token {
+    fn encode(&self) -> Vec<u8> {
+        let mut out = vec![FORMAT];
+        for (slot, at) in &self.0 {
+            out.u8(*slot);
+            out.u32(at.epoch);
+            out.u64(at.position);
+        }
+        out
+    }
+
+    /// None when the bytes are not a token; the empty one stands for the beginning.
+    fn decode(bytes: &Bytes) -> Option<Self> {
+        if bytes.is_empty() {
+            return Some(Self::default());
+        }
+        let mut fields = Fields::new(bytes.clone());
+        if fields.u8("format").ok()? != FORMAT {
+            return None;
+        }
+        let mut slots = BTreeMap::new();
+        while fields.remaining() > 0 {
+            let slot = fields.u8("slot").ok()?;
+            let epoch = fields.u32("epoch").ok()?;
+            let position = fields.u64("position").ok()?;
+            slots.insert(slot, Committed { epoch, position });
+        }
+        Some(Self(slots))
+    }
+}
+
+fn encode_page(token: &Token, after: &Place) -> Bytes {
+    let mut out = Vec::new();
+    out.bytes16(after.channel.as_bytes());
+    out.u64(after.time_ms);
+    out.raw(&token.encode());
+    out.into()
+}
+
+/// None when the bytes are not a page; Some(None) for the first.
+#[allow(clippy::option_option, reason = "absent and wrong are different answers")]
+fn decode_page(bytes: &Bytes) -> Option<Option<(Token, Place)>> {
+    if bytes.is_empty() {
+        return Some(None);
+    }
+    let mut fields = Fields::new(bytes.clone());
+    let channel = fields.u16("channel length").ok()?;
+    let channel = Channel::new(fields.bytes(usize::from(channel), "channel").ok()?)?;
+    let time_ms = fields.u64("time").ok()?;
+    let token = Token::decode(&fields.bytes(fields.remaining(), "token").ok()?)?;
+    Some(Some((token, Place { time_ms, channel })))
+}

@@ -1,0 +1,291 @@
+//! Puts a server together from its configuration, starts it, and stops it in order: no new connections, what was
+//! accepted is finished, clients are told when to come back, the log is closed, the store filled.
+
+use std::sync::{Arc, atomic::AtomicBool};
+use std::time::Duration;
+
+use postrider_bridge::{AcceptRules, Origins};
+use postrider_protocol::{BODY_BYTES, FRAME_PAYLOAD_BYTES, Reason, packet::Limits, session::server::ServerTimers};
+use postrider_storage::{Opened, Options, Progress, Recovery};
+use tokio::{
+    net::TcpListener,
+    sync::{Semaphore, mpsc},
+};
+use tokio_rustls::TlsAcceptor;
+use tokio_util::{sync::CancellationToken, task::TaskTracker};
+
+use crate::{
+    auth::Verifier,
+    clock::Clock,
+    commit::Committer,
+    config::Config,
+    deliver::Deliverer,
+    hub::Hub,
+    metrics::Metrics,
+    net::{drive::Services, listener::Listener, tls::Certificates, transport::TransportKind},
+    outbox::{Farewell, OutboxBounds},
+    pipeline::{BatchLimits, Pipeline, Stages},
+    rate::Rates,
+    reader::{ReadLimits, Reader},
+    session::{Issuer, Shared, Welcome},
+    slot::{Decider, Rules, Submission},
+    view::View,
+};
+
+/// What waited longer than this for its turn is refused with `BUSY`.
+const BUSY_AFTER: Duration = Duration::from_secs(1);
+/// When clients of a server that stops should come back.
+const RETRY_AFTER_MS: u32 = 1_000;
+
+/// A running server.
+pub struct Server {
+    services: Arc<Services>,
+    pipeline: Pipeline,
+    tracker: TaskTracker,
+    stop: CancellationToken,
+    drain: Duration,
+    certificates: Option<Arc<Certificates>>,
+}
+
+impl Server {
+    /// Opens the storage and starts to listen. Blocks while the storage is opened; call it within a runtime.
+    ///
+    /// # Errors
+    /// What could not be opened, read or bound, and why.
+    pub async fn start(config: &Config, metrics: Arc<Metrics>) -> Result<Self, String> {
+        let clock = Clock::default();
+        let verifier = Verifier::load(&config.auth.jwt)?;
+        let certificates = load_certificates(config)?;
+        let opened = open_storage(config)?;
+        let (services, pipeline) = assemble(config, opened, verifier, clock, metrics);
+        let server = Self {
+            services,
+            pipeline,
+            tracker: TaskTracker::new(),
+            stop: CancellationToken::new(),
+            drain: config.drain.timeout,
+            certificates,
+        };
+        for listener in server.listeners(config).await? {
+            let addr = listener.addr().map_err(|error| error.to_string())?;
+            tracing::info!(transport = listener.kind.name(), %addr, "listening");
+            let run = listener.run(Arc::clone(&server.services), server.tracker.clone(), server.stop.clone());
+            server.tracker.spawn(run);
+        }
+        Ok(server)
+    }
+
+    /// Reads the certificates again; the old ones stay when the new ones are no good.
+    pub fn reload(&self) {
+        let Some(certificates) = &self.certificates else { return };
+        match certificates.reload() {
+            Ok(()) => tracing::info!("certificates read again"),
+            Err(error) => tracing::error!(error, "certificates not read again, the old ones stay"),
+        }
+    }
+
+    /// Stops in order, within the configured time.
+    ///
+    /// # Errors
+    /// When connections were not done in time.
+    pub async fn stop(self) -> Result<(), String> {
+        self.stop.cancel();
+        self.tracker.close();
+        self.services
+            .shared
+            .hub
+            .close_all(&Farewell { retry_after_ms: Some(RETRY_AFTER_MS), ..Reason::Shutdown.into() });
+        let drained = tokio::time::timeout(self.drain, self.tracker.wait()).await.is_ok();
+        // The queues' last clones are in here: the stages end after the last submission.
+        drop(self.services);
+        if !drained {
+            return Err("connections were not done in time".to_owned());
+        }
+        let joined = tokio::task::spawn_blocking(move || self.pipeline.join()).await;
+        joined.map_err(|error| error.to_string())
+    }
+
+    async fn listeners(&self, config: &Config) -> Result<Vec<Listener>, String> {
+        let listeners = &config.listeners;
+        let origins =
+            if listeners.ws.origins.is_empty() { Origins::own() } else { Origins::list(listeners.ws.origins.clone()) };
+        let rules = Arc::new(AcceptRules { origins, ..AcceptRules::default() });
+        let all = [
+            (TransportKind::Tcp, listeners.tcp.addr),
+            (TransportKind::Tls, listeners.tls.addr),
+            (TransportKind::Ws, listeners.ws.addr),
+            (TransportKind::Wss, listeners.wss.addr),
+        ];
+        let mut bound = Vec::new();
+        for (kind, addr) in all {
+            let Some(addr) = addr else { continue };
+            let socket = TcpListener::bind(addr)
+                .await
+                .map_err(|error| format!("listeners.{}.addr: cannot listen on {addr}: {error}", kind.name()))?;
+            let tls = match (kind, &self.certificates) {
+                (TransportKind::Tls, Some(certificates)) => Some(certificates.for_tls()?),
+                (TransportKind::Wss, Some(certificates)) => Some(certificates.for_wss()?),
+                _ => None,
+            };
+            bound.push(Listener {
+                socket,
+                kind,
+                tls: tls.map(TlsAcceptor::from),
+                rules: Arc::clone(&rules),
+                max: listeners.max_connections as usize,
+                handshake: config.session.connect_timeout,
+            });
+        }
+        Ok(bound)
+    }
+}
+
+fn load_certificates(config: &Config) -> Result<Option<Arc<Certificates>>, String> {
+    match (&config.tls.cert_file, &config.tls.key_file) {
+        (Some(cert), Some(key)) => Certificates::load(cert, key).map(Some),
+        _ if config.listeners.tls.addr.is_some() || config.listeners.wss.addr.is_some() => {
+            Err("listeners.tls and listeners.wss need tls.cert_file and tls.key_file".to_owned())
+        }
+        _ => Ok(None),
+    }
+}
+
+fn open_storage(config: &Config) -> Result<Opened, String> {
+    let storage = &config.storage;
+    let options = Options {
+        path: storage.path.clone(),
+        segment_bytes: storage.segment_bytes.bytes(),
+        checkpoint_bytes: storage.checkpoint_bytes.bytes(),
+        window_bytes: storage.window_bytes.bytes(),
+        cache_bytes: storage.cache_bytes.bytes(),
+        reserve_bytes: storage.reserve_bytes.bytes(),
+        ballast_bytes: storage.ballast_bytes.bytes(),
+    };
+    let mut told = 0;
+    let mut progress = |progress: Progress| {
+        let percent = progress.bytes.saturating_mul(100) / progress.total_bytes.max(1);
+        if percent >= told + 10 {
+            told = percent;
+            let what = if progress.rebuild { "rebuilding the store" } else { "reading the log" };
+            tracing::info!(percent, entries = progress.entries, "{what}");
+        }
+    };
+    let opened = postrider_storage::open(&options, &mut progress)
+        .map_err(|error| format!("storage.path {}: {error}", storage.path.display()))?;
+    tell_recovery(&opened.report);
+    Ok(opened)
+}
+
+fn tell_recovery(report: &Recovery) {
+    tracing::info!(batches = report.batches, entries = report.entries, torn_bytes = report.torn_bytes, "log read");
+    if let Some(why) = &report.rebuilt {
+        tracing::warn!(why, "the store was rebuilt from the log");
+    }
+    for loss in &report.losses {
+        let (segment, offset) = (loss.segment, loss.offset);
+        let (first, last, salvaged) = (loss.first, loss.last, loss.salvaged);
+        tracing::error!(segment, offset, first, last, salvaged, "batches of the log are damaged: run `store check`");
+    }
+    if report.damaged > 0 {
+        tracing::error!(entries = report.damaged, "entries of the log are damaged: run `store check`");
+    }
+}
+
+fn assemble(
+    config: &Config,
+    opened: Opened,
+    verifier: Verifier,
+    clock: Clock,
+    metrics: Arc<Metrics>,
+) -> (Arc<Services>, Pipeline) {
+    let Opened { log, store, materialiser, slots, .. } = opened;
+    let view = Arc::new(View::new(&slots));
+    let hub = Arc::new(Hub::default());
+    let session = &config.session;
+    let bounds = Arc::new(OutboxBounds::new(
+        session.queue_bytes.as_usize(),
+        session.queue_frames as usize,
+        session.queue_total_bytes.as_usize(),
+    ));
+    let rules = Arc::new(Rules {
+        max_members: config.groups.max_members as usize,
+        busy_after_ms: millis(BUSY_AFTER),
+        rates: Rates::new(config.limits.user_rate, config.limits.user_burst),
+        full: AtomicBool::new(false),
+    });
+    let workers = workers(config);
+    let deciders = (0..workers)
+        .map(|worker| Decider::new(Arc::clone(&store), Arc::clone(&rules), &slots, worker, workers))
+        .collect();
+    let newest_ms = slots.iter().map(|slot| slot.time_ms).max().unwrap_or_default();
+    let limits = ReadLimits {
+        page: usize::from(config.sync.page),
+        page_max: usize::from(config.sync.page_max),
+        window: u64::from(config.sync.window),
+        age_ms: millis(config.sync.age),
+    };
+    let stages = Stages {
+        deciders,
+        committer: Committer::new(log, &slots, Arc::clone(&view), Arc::clone(&metrics)),
+        deliverer: Deliverer::new(Arc::clone(&hub), Arc::clone(&bounds)),
+        materialiser,
+        view: Arc::clone(&view),
+        store: Arc::clone(&store),
+        rules,
+        metrics: Arc::clone(&metrics),
+        clock,
+        queue: config.slots.queue as usize,
+        limits: BatchLimits {
+            entries: config.commit.batch_entries as usize,
+            bytes: config.commit.batch_bytes.as_usize(),
+        },
+        reserve_bytes: config.storage.reserve_bytes.bytes(),
+    };
+    let (queues, pipeline): (Vec<mpsc::Sender<Submission>>, Pipeline) = stages.start();
+    let shared = Arc::new(Shared {
+        hub,
+        view: Arc::clone(&view),
+        bounds,
+        workers,
+        timers: ServerTimers {
+            connect_ms: millis(session.connect_timeout),
+            frame_ms: millis(session.frame_timeout),
+            dead_ms: millis(session.dead),
+        },
+        welcome: Welcome { verifier, limits: told_limits(config), issuer: Issuer::new(newest_ms) },
+    });
+    let services = Arc::new(Services {
+        shared,
+        queues,
+        reader: Arc::new(Reader::new(store, view, limits)),
+        reads: Arc::new(Semaphore::new(config.sync.concurrent as usize)),
+        clock,
+        metrics,
+        slow_after_ms: millis(session.slow_after),
+    });
+    (services, pipeline)
+}
+
+fn told_limits(config: &Config) -> Limits {
+    let number = |bytes: usize| u32::try_from(bytes).unwrap_or(u32::MAX);
+    Limits {
+        heartbeat_ms: u32::try_from(millis(config.session.heartbeat)).unwrap_or(u32::MAX),
+        dead_ms: u32::try_from(millis(config.session.dead)).unwrap_or(u32::MAX),
+        frame_bytes: number(FRAME_PAYLOAD_BYTES),
+        body_bytes: number(BODY_BYTES),
+        sync_page: config.sync.page_max,
+    }
+}
+
+/// How many workers decide: as configured, or one for every two cores, at most 8.
+fn workers(config: &Config) -> usize {
+    if config.slots.workers > 0 {
+        return usize::from(config.slots.workers);
+    }
+    let cores = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
+    (cores / 2).clamp(1, 8)
+}
+
+fn millis(duration: Duration) -> u64 {
+    u64::try_from(duration.as_millis()).unwrap_or(u64::MAX)
+}

@@ -1,0 +1,128 @@
+//! CONNECT: who the client is, and under which sender it numbers its commands.
+
+use std::sync::{
+    Arc,
+    atomic::{AtomicBool, AtomicU64, Ordering},
+};
+
+use postrider_protocol::{
+    Reason, Sender, Tlvs, VERSION,
+    packet::{ConnackPacket, ConnectPacket, Limits, Packet},
+    tag,
+};
+
+use super::Session;
+use crate::{
+    auth::{Identity, Verifier},
+    outbox::Farewell,
+    slot::{Now, Origin, Stuck},
+};
+
+/// What CONNACK tells, and who may come.
+#[derive(Debug)]
+pub struct Welcome {
+    /// Knows good tokens.
+    pub verifier: Verifier,
+    /// Limits and timers.
+    pub limits: Limits,
+    /// Makes senders.
+    pub issuer: Issuer,
+}
+
+/// Makes senders whose stamps rise strictly: 44 bits of milliseconds, 12 bits that tell senders of one millisecond
+/// apart.
+#[derive(Debug)]
+pub struct Issuer {
+    last: AtomicU64,
+}
+
+impl Issuer {
+    /// Stamps after `newest_ms`, the newest committed time, wherever the clock stands.
+    #[must_use]
+    pub const fn new(newest_ms: u64) -> Self {
+        Self { last: AtomicU64::new((newest_ms + 1) << 12) }
+    }
+
+    /// A stamp above all before it.
+    fn stamp(&self, now_ms: u64) -> u64 {
+        let mut stamp = 0;
+        let _ = self.last.fetch_update(Ordering::AcqRel, Ordering::Acquire, |last| {
+            stamp = (last + 1).max(now_ms << 12);
+            Some(stamp)
+        });
+        stamp
+    }
+}
+
+impl Session {
+    pub(super) fn connect(&mut self, now: Now, packet: &ConnectPacket) {
+        match self.authenticate(now, packet) {
+            Ok(identity) => self.welcome(now, packet, identity),
+            Err((reason, detail)) => {
+                let tlvs = Tlvs::from_pairs([(tag::DETAIL, detail.as_bytes())]);
+                self.answer(&Packet::Connack(ConnackPacket {
+                    reason,
+                    version: 0,
+                    version_min: VERSION,
+                    version_max: VERSION,
+                    user: None,
+                    sender: Sender::from_bytes([0; 8]),
+                    server_time_ms: 0,
+                    limits: Limits::default(),
+                    tlvs,
+                }));
+                self.over = true;
+                self.outbox.close(Farewell { silent: true, ..reason.into() });
+            }
+        }
+    }
+
+    fn authenticate(&self, now: Now, packet: &ConnectPacket) -> Result<Identity, (Reason, String)> {
+        if !(packet.version_min..=packet.version_max).contains(&VERSION) {
+            return Err((Reason::VersionUnsupported, format!("this server speaks version {VERSION}")));
+        }
+        let verifier = &self.shared.welcome.verifier;
+        let identity =
+            verifier.verify(&packet.token, now.wall_ms / 1_000).map_err(|error| (error.reason(), error.to_string()))?;
+        match (&packet.device, &identity.device) {
+            (Some(device), Some(bound)) if device != bound => {
+                Err((Reason::Unauthenticated, "the token is for another device".to_owned()))
+            }
+            _ => Ok(identity),
+        }
+    }
+
+    fn welcome(&mut self, now: Now, packet: &ConnectPacket, identity: Identity) {
+        let welcome = &self.shared.welcome;
+        let sender = if packet.sender.is_request() {
+            Sender::issue(packet.sender.kind(), welcome.issuer.stamp(now.wall_ms))
+        } else {
+            packet.sender
+        };
+        let origin = Arc::new(Origin {
+            session: self.number,
+            tenant: identity.tenant,
+            user: identity.user.detached(),
+            device: packet.device.as_ref().map(postrider_protocol::Id::detached),
+            sender,
+            outbox: Arc::clone(&self.outbox),
+            stuck: Stuck::default(),
+            reading: AtomicBool::new(false),
+        });
+        // In the hub before CONNACK leaves: nothing that is committed from here on is missed by both LIST and RECV.
+        self.shared.hub.register(&origin);
+        self.answer(&Packet::Connack(ConnackPacket {
+            reason: Reason::Ok,
+            version: VERSION,
+            version_min: VERSION,
+            version_max: VERSION,
+            user: Some(origin.user.clone()),
+            sender,
+            server_time_ms: now.wall_ms,
+            limits: welcome.limits,
+            tlvs: Tlvs::new(),
+        }));
+        self.origin = Some(origin);
+        self.machine.accepted(now.mono_ms);
+    }
+}

@@ -1,0 +1,87 @@
+//! What a session reads: one request in service at a time.
+
+use std::sync::{Arc, atomic::Ordering};
+
+use bytes::Bytes;
+use postrider_protocol::{
+    Reason, Tlvs,
+    packet::{ListedPacket, Packet, ReplyPacket, SyncedPacket},
+    session::server::ServerEvent,
+};
+
+use super::{Effect, Session};
+use crate::{
+    reader::{Asker, Reader},
+    slot::Origin,
+};
+
+/// LIST, SYNC or a CALL that changes nothing, on its way to the reader.
+#[derive(Debug)]
+pub struct ReadRequest {
+    origin: Arc<Origin>,
+    event: Box<ServerEvent>,
+}
+
+impl ReadRequest {
+    /// Reads at `now_ms` (since 1970) and puts the answer into the outbox. May block on the disk.
+    pub fn run(self, reader: &Reader, now_ms: u64) {
+        let asker =
+            Asker { tenant: self.origin.tenant, user: self.origin.user.clone(), device: self.origin.device.clone() };
+        let answer = match &*self.event {
+            ServerEvent::List(ask) => reader.list(&asker, ask, now_ms),
+            ServerEvent::Sync(ask) => reader.sync(&asker, ask),
+            ServerEvent::Call(call) => reader.members(&asker, call),
+            _ => return,
+        };
+        let answer = answer.unwrap_or_else(|error| {
+            tracing::error!(%error, "reading failed");
+            self.failed()
+        });
+        let mut frame = Vec::new();
+        answer.encode(&mut frame);
+        self.origin.reading.store(false, Ordering::Release);
+        self.origin.outbox.push_answers(&frame, 0);
+    }
+
+    fn failed(&self) -> Packet {
+        let (reason, tlvs, none) = (Reason::Internal, Tlvs::new(), Bytes::new());
+        match &*self.event {
+            ServerEvent::List(ask) => Packet::Listed(ListedPacket {
+                request: ask.request,
+                reason,
+                token: none.clone(),
+                next: none,
+                conversations: Vec::new(),
+                tlvs,
+            }),
+            ServerEvent::Sync(ask) => Packet::Synced(SyncedPacket {
+                request: ask.request,
+                reason,
+                epoch: 0,
+                head: 0,
+                from: 0,
+                to: 0,
+                items: Vec::new(),
+                tlvs,
+            }),
+            ServerEvent::Call(call) => {
+                let request = call.request;
+                Packet::Reply(ReplyPacket { request, reason, seq: 0, time_ms: 0, fields: none, tlvs })
+            }
+            _ => Packet::Pong(tlvs),
+        }
+    }
+}
+
+impl Session {
+    /// Puts a read into service, or holds it until the one in service is answered.
+    pub(super) fn read(&mut self, event: ServerEvent, effects: &mut Vec<Effect>) {
+        let Some(origin) = &self.origin else { return };
+        if origin.reading.swap(true, Ordering::AcqRel) {
+            self.held = Some(Box::new(event));
+            return;
+        }
+        let request = ReadRequest { origin: Arc::clone(origin), event: Box::new(event) };
+        effects.push(Effect::Read(request));
+    }
+}

@@ -1,0 +1,62 @@
+//! How outcomes are told: SENDACK and REPLY frames.
+
+use bytes::Bytes;
+use postrider_protocol::{
+    Reason, Tlvs,
+    packet::{Packet, ReplyPacket, SendackPacket},
+    tag,
+};
+
+/// A refusal: the reason, when to come back, and what is wrong.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Refusal {
+    pub reason: Reason,
+    pub retry_after_ms: Option<u32>,
+    pub detail: &'static str,
+}
+
+impl Refusal {
+    /// For good.
+    pub(super) const fn new(reason: Reason, detail: &'static str) -> Self {
+        Self { reason, retry_after_ms: None, detail }
+    }
+
+    /// For now.
+    pub(super) const fn later(reason: Reason, retry_after_ms: u32, detail: &'static str) -> Self {
+        Self { reason, retry_after_ms: Some(retry_after_ms), detail }
+    }
+
+    fn tlvs(&self) -> Tlvs {
+        let retry_after = self.retry_after_ms.map(u32::to_be_bytes);
+        let retry_after = retry_after.as_ref().map(|bytes| (tag::RETRY_AFTER_MS, &bytes[..]));
+        Tlvs::from_pairs(retry_after.into_iter().chain([(tag::DETAIL, self.detail.as_bytes())]))
+    }
+}
+
+/// The outcome of one command.
+#[derive(Clone, Copy, Debug)]
+pub(super) enum Outcome {
+    Stored { seq: u64, time_ms: u64 },
+    Refused(Refusal),
+}
+
+impl Outcome {
+    fn fields(&self) -> (Reason, u64, u64, Tlvs) {
+        match self {
+            Self::Stored { seq, time_ms } => (Reason::Ok, *seq, *time_ms, Tlvs::new()),
+            Self::Refused(refusal) => (refusal.reason, 0, 0, refusal.tlvs()),
+        }
+    }
+
+    /// Appends the SENDACK of the SEND with this number.
+    pub(super) fn write_sendack(&self, out: &mut Vec<u8>, number: u64) {
+        let (reason, seq, time_ms, tlvs) = self.fields();
+        Packet::Sendack(SendackPacket { number, reason, seq, time_ms, tlvs }).encode(out);
+    }
+
+    /// Appends the REPLY to the CALL with this request id.
+    pub(super) fn write_reply(&self, out: &mut Vec<u8>, request: u32) {
+        let (reason, seq, time_ms, tlvs) = self.fields();
+        Packet::Reply(ReplyPacket { request, reason, seq, time_ms, fields: Bytes::new(), tlvs }).encode(out);
+    }
+}

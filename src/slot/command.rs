@@ -1,0 +1,184 @@
+//! What a session asks a slot for, and how it gets its answer.
+
+use std::sync::{
+    Arc,
+    atomic::{AtomicBool, AtomicU64, Ordering},
+};
+
+use postrider_protocol::{Channel, Id, Reason, Sender, packet::SendPacket};
+
+use crate::outbox::Outbox;
+
+/// Who asks: one authenticated connection. Shared by its session, the hub and what is on its way for it.
+#[derive(Debug)]
+pub struct Origin {
+    /// Number of the connection, unique in this process.
+    pub session: u64,
+    /// Its tenant.
+    pub tenant: u32,
+    /// Its user.
+    pub user: Id,
+    /// Its device; none for a connection that only sends and calls.
+    pub device: Option<Id>,
+    /// The sender that its commands are numbered under.
+    pub sender: Sender,
+    /// Where its answers and live frames go.
+    pub outbox: Arc<Outbox>,
+    /// The refusal that its later commands share.
+    pub stuck: Stuck,
+    /// Whether a read of it is in service.
+    pub reading: AtomicBool,
+}
+
+/// The lowest number that was refused for now, and why. Every higher number gets the same reason until that number
+/// comes again or is given up, so that a user's lines never swap.
+#[derive(Debug, Default)]
+pub struct Stuck {
+    number: AtomicU64,
+    reason: AtomicU64,
+}
+
+impl Stuck {
+    /// The refusal that `number` shares, if one does. A command that is the refused one again, or declares by
+    /// `oldest` that it was given up, clears it.
+    #[must_use]
+    pub fn check(&self, number: u64, oldest: u64) -> Option<Reason> {
+        let at = self.number.load(Ordering::Acquire);
+        if at == 0 || number < at {
+            return None;
+        }
+        if number == at || oldest > at {
+            self.number.store(0, Ordering::Release);
+            return None;
+        }
+        let reason = u16::try_from(self.reason.load(Ordering::Acquire)).unwrap_or_default();
+        Reason::from_number(reason)
+    }
+
+    /// Records that `number` was refused for now.
+    pub fn refuse(&self, number: u64, reason: Reason) {
+        let at = self.number.load(Ordering::Acquire);
+        if at == 0 || number < at {
+            self.reason.store(u64::from(reason.number()), Ordering::Release);
+            self.number.store(number, Ordering::Release);
+        }
+    }
+}
+
+/// How the members of a group change.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum GroupChange {
+    /// The group begins.
+    Create,
+    /// Members join.
+    Add,
+    /// Members go.
+    Remove,
+}
+
+/// One thing to decide.
+#[derive(Clone, Debug)]
+pub enum Command {
+    /// A message; answered by SENDACK.
+    Send(SendPacket),
+    /// A change of a group; answered by REPLY.
+    Group {
+        /// Repeated in the REPLY.
+        request: u32,
+        /// The sender's number.
+        number: u64,
+        /// The lowest number the sender may still send again.
+        oldest: u64,
+        /// What changes.
+        change: GroupChange,
+        /// The group.
+        channel: Channel,
+        /// Whom it concerns.
+        users: Vec<Id>,
+    },
+    /// The user's read mark; answered by REPLY.
+    Read {
+        /// Repeated in the REPLY.
+        request: u32,
+        /// The sender's number.
+        number: u64,
+        /// The lowest number the sender may still send again.
+        oldest: u64,
+        /// The channel.
+        channel: Channel,
+        /// Read up to here.
+        seq: u64,
+    },
+    /// The device's cursor; not answered.
+    Cursor {
+        /// The channel.
+        channel: Channel,
+        /// The device holds everything up to here.
+        seq: u64,
+    },
+}
+
+impl Command {
+    /// The channel that decides.
+    #[must_use]
+    pub const fn channel(&self) -> &Channel {
+        match self {
+            Self::Send(packet) => &packet.channel,
+            Self::Group { channel, .. } | Self::Read { channel, .. } | Self::Cursor { channel, .. } => channel,
+        }
+    }
+
+    /// Whether the client waits for an answer.
+    #[must_use]
+    pub const fn is_answered(&self) -> bool {
+        !matches!(self, Self::Cursor { .. })
+    }
+}
+
+/// What one session read in one go for one worker.
+#[derive(Clone, Debug)]
+pub struct Submission {
+    /// Who asks.
+    pub origin: Arc<Origin>,
+    /// When it was handed over, monotonic milliseconds: what waited too long is refused with `BUSY`.
+    pub at_ms: u64,
+    /// In the order they came.
+    pub commands: Vec<Command>,
+}
+
+/// The answers to one submission, encoded; they leave with the batch in which they were decided.
+#[derive(Clone, Debug)]
+pub struct Answers {
+    /// Whose they are.
+    pub origin: Arc<Origin>,
+    /// Whole frames.
+    pub frames: Vec<u8>,
+    /// How many commands they answer.
+    pub count: u32,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_refusal_sticks_to_higher_numbers_until_its_number_comes_again() {
+        let stuck = Stuck::default();
+        assert_eq!(stuck.check(1, 1), None);
+        stuck.refuse(5, Reason::Busy);
+        stuck.refuse(6, Reason::RateLimited);
+        assert_eq!(stuck.check(6, 1), Some(Reason::Busy));
+        assert_eq!(stuck.check(4, 1), None, "a lower number is not behind it");
+        assert_eq!(stuck.check(5, 1), None, "it came again");
+        assert_eq!(stuck.check(6, 1), None);
+    }
+
+    #[test]
+    fn a_refusal_ends_when_its_number_is_given_up() {
+        let stuck = Stuck::default();
+        stuck.refuse(5, Reason::Busy);
+        assert_eq!(stuck.check(7, 5), Some(Reason::Busy));
+        assert_eq!(stuck.check(7, 6), None);
+        assert_eq!(stuck.check(8, 6), None);
+    }
+}

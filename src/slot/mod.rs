@@ -1,0 +1,18 @@
+//! Slots: which worker owns a channel, and what sessions hand to it. The owner of a slot is the only one that decides
+//! for its channels (`decide`); everything here is bounded, and a session that finds a worker's queue full waits.
+
+mod answer;
+mod change;
+mod command;
+mod decide;
+mod dedup;
+mod state;
+
+pub use command::{Answers, Command, GroupChange, Origin, Stuck, Submission};
+pub use decide::{Accepted, Audience, Decided, Decider, Members, Now, Rules};
+
+/// Which worker, of `workers`, owns `slot`.
+#[must_use]
+pub fn worker_of(slot: u8, workers: usize) -> usize {
+    usize::from(slot) % workers.max(1)
+}
