@@ -1,0 +1,171 @@
+//! `cargo xtask torture`: suites that break the real server, or the real storage code, and check what is left.
+//!
+//! Every suite prints its seed, says what it did in numbers, and fails when it did too little to mean anything. Each
+//! is tested itself: `plants` builds the server with faults planted in it, and the suites must find them.
+
+mod bodies;
+mod chance;
+mod checker;
+mod client;
+pub mod flips;
+pub mod fsync;
+mod history;
+pub mod kill;
+mod load;
+pub mod plants;
+pub mod powercut;
+pub mod reorder;
+mod server;
+mod storage;
+mod strace;
+mod trace;
+mod wire;
+mod world;
+
+use std::{
+    path::PathBuf,
+    time::{SystemTime, UNIX_EPOCH},
+};
+
+use clap::{Args, Subcommand, ValueEnum};
+
+use crate::{Result, step};
+
+/// Arguments of `torture`.
+#[derive(Args)]
+pub struct Torture {
+    #[command(subcommand)]
+    suite: Suite,
+}
+
+#[derive(Subcommand)]
+enum Suite {
+    /// Trace the server's system calls: between each SEND and its SENDACK lies a completed fdatasync of the log; and
+    /// when fdatasync fails, nothing more is acknowledged. Finds: no-fdatasync, ack-before-commit, flush-error-ignored.
+    Fsync(fsync::Fsync),
+    /// Kill the server while SENDs are in flight, again and again, and check what every client saw. Finds:
+    /// dedup-in-memory, drop-last-entry.
+    Kill(kill::Kill),
+    /// Trace the writes of the storage code and open what a drive that reorders them may leave behind. Finds:
+    /// no-fdatasync, drop-last-entry.
+    Reorder(reorder::Reorder),
+    /// Cut the power: copy the disk under the running server, and start from the copy. Finds: no-fdatasync,
+    /// ack-before-commit, drop-last-entry.
+    Powercut(powercut::Powercut),
+    /// Flip single bits of log and store: nothing wrong is served, and what is lost is told.
+    Flips(flips::Flips),
+    /// Plant each fault and run the suites that must find it.
+    Plants(plants::Plants),
+}
+
+impl Torture {
+    /// Runs the suite.
+    pub fn run(self) -> Result {
+        match self.suite {
+            Suite::Fsync(suite) => suite.run(),
+            Suite::Kill(suite) => suite.run(),
+            Suite::Reorder(suite) => suite.run(),
+            Suite::Powercut(suite) => suite.run(),
+            Suite::Flips(suite) => suite.run(),
+            Suite::Plants(suite) => suite.run(),
+        }
+    }
+}
+
+/// A fault that a test build carries and the suites must find.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum Plant {
+    /// The committer does not sync the log.
+    NoFdatasync,
+    /// Replies leave before the batch is durable.
+    AckBeforeCommit,
+    /// The numbers of senders are not read back after a restart.
+    DedupInMemory,
+    /// Recovery leaves out the last entry.
+    DropLastEntry,
+    /// A failed sync counts as one that worked.
+    FlushErrorIgnored,
+}
+
+impl Plant {
+    /// Every fault.
+    pub const ALL: [Self; 5] =
+        [Self::NoFdatasync, Self::AckBeforeCommit, Self::DedupInMemory, Self::DropLastEntry, Self::FlushErrorIgnored];
+
+    /// As it is written on the command line and in `POSTRIDER_PLANT`.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::NoFdatasync => "no-fdatasync",
+            Self::AckBeforeCommit => "ack-before-commit",
+            Self::DedupInMemory => "dedup-in-memory",
+            Self::DropLastEntry => "drop-last-entry",
+            Self::FlushErrorIgnored => "flush-error-ignored",
+        }
+    }
+}
+
+/// What all suites take.
+#[derive(Args, Clone, Default)]
+pub struct Shared {
+    /// Build with this fault planted; then the suite must fail.
+    #[arg(long)]
+    plant: Option<Plant>,
+    /// Where chance begins; by default a new one each time.
+    #[arg(long)]
+    seed: Option<u64>,
+    /// Where the suite works; by default below cargo's target directory. Removed when nothing was found.
+    #[arg(long)]
+    work: Option<PathBuf>,
+}
+
+impl Shared {
+    /// The seed, told.
+    fn seed(&self) -> u64 {
+        let now = SystemTime::now().duration_since(UNIX_EPOCH).map_or(1, |since| since.as_micros());
+        let seed = self.seed.unwrap_or_else(|| u64::try_from(now % 1_000_000_007).unwrap_or(1));
+        println!("seed {seed} (again: --seed {seed})");
+        seed
+    }
+
+    /// An empty folder for `suite`.
+    fn work(&self, suite: &str) -> Result<PathBuf> {
+        let plant = self.plant.map_or("", Plant::name);
+        let work = self.work.clone().unwrap_or_else(|| step::target().join("torture").join(format!("{suite}{plant}")));
+        let _ = std::fs::remove_dir_all(&work);
+        std::fs::create_dir_all(&work)?;
+        Ok(work.canonicalize()?)
+    }
+
+    /// Builds `binary` of `package` in release, with the fault if there is one, and returns where it is.
+    fn build(&self, package: &str, binary: &str) -> Result<PathBuf> {
+        let mut target = step::target();
+        let mut cargo = step::cargo(&["build", "--quiet", "--release", "--package", package, "--bin", binary]);
+        if let Some(plant) = self.plant {
+            target = target.join("plant");
+            println!("building {binary} with {} planted", plant.name());
+            cargo.args(["--features", "plant"]).env("CARGO_TARGET_DIR", &target);
+        } else {
+            println!("building {binary}");
+        }
+        step::run(&mut cargo)?;
+        Ok(target.join("release").join(binary).canonicalize()?)
+    }
+
+    /// The environment that switches the planted fault on.
+    fn environment(&self) -> Vec<(String, String)> {
+        self.plant.map(|plant| ("POSTRIDER_PLANT".to_owned(), plant.name().to_owned())).into_iter().collect()
+    }
+}
+
+/// Ends a suite: removes its folder when nothing was found, otherwise tells all of it.
+fn conclude(suite: &str, work: &std::path::Path, found: &[String]) -> Result {
+    if found.is_empty() {
+        let _ = std::fs::remove_dir_all(work);
+        println!("{suite}: nothing found");
+        return Ok(());
+    }
+    for line in found.iter().take(20) {
+        println!("  {line}");
+    }
+    Err(format!("{suite}: {} findings; what was left is in {}", found.len(), work.display()).into())
+}
