@@ -6,17 +6,30 @@
 //! All calls are synchronous; the only thread of this crate prepares the next segment of the log.
 #![cfg_attr(test, allow(clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing))]
 
+mod batch;
+mod check;
+mod codec;
+mod disk;
 mod entry;
 mod error;
 pub mod fold;
+mod format;
+mod kv;
+mod lock;
 mod log;
 mod materialise;
 mod memory;
 mod open;
+mod plan;
 pub mod plant;
+mod reader;
 mod rows;
+mod scan;
+mod segment;
 mod slots;
+mod space;
 mod store;
+mod table;
 
 pub use entry::{Entry, Locator, Placed};
 pub use error::{LogError, OpenError, StoreError};

@@ -1,24 +1,253 @@
-//! The materialiser.
-use crate::{Locator, Placed, SLOTS, StoreError};
+//! The materialiser: puts committed entries into the store, a checkpoint at a time. Its one owner is its thread.
+//!
+//! A checkpoint first says what it is about to do, then does it, then moves the marker; one that was cut short is done
+//! again exactly, at the next open, before anything else.
+
+use std::sync::{Arc, atomic::Ordering};
+
+use crate::{
+    Locator, Placed, SLOTS, Store, StoreError,
+    codec::{Marker, Row, SlotRow},
+    kv::{Kv, VALUE_MAX},
+    log::Epochs,
+    plan::{Pending, Plan},
+    slots::PerSlot,
+    table::{self, Table},
+};
+
+/// At most so many values are written between two syncs: more, and a drive that reorders writes can lose what sled
+/// needs to open.
+const SYNC_VALUES: usize = (512 << 10) / VALUE_MAX;
 
 /// The position up to which each slot is in the store.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Covered(pub Box<[u64; SLOTS]>);
 
+/// Sizes of a materialiser.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Sizes {
+    pub checkpoint_bytes: u64,
+    pub window_bytes: u64,
+}
+
 /// Puts committed entries into the store.
 #[derive(Debug)]
-pub struct Materialiser {}
+pub struct Materialiser {
+    store: Arc<Store>,
+    sizes: Sizes,
+    epochs: Epochs,
+    marker: Marker,
+    slots: PerSlot<SlotRow>,
+    pending: PerSlot<Vec<Pending>>,
+    pending_bytes: u64,
+    is_poisoned: bool,
+}
 
-#[allow(missing_docs, clippy::missing_errors_doc, unused_variables)]
 impl Materialiser {
-    pub fn feed(&mut self, committed: Vec<(Placed, Locator)>) {}
-    pub fn pending_bytes(&self) -> u64 {
-        0
+    /// Goes on where `marker` says; none when `kv` of the store is empty, which then becomes a store of the log `id`.
+    pub(crate) fn start(
+        store: Arc<Store>,
+        sizes: Sizes,
+        epochs: Epochs,
+        marker: Option<Marker>,
+        id: u64,
+    ) -> Result<Self, StoreError> {
+        let mut slots = PerSlot::<SlotRow>::default();
+        let marker = match marker {
+            Some(marker) => {
+                for slot in 0..=255 {
+                    let row = store.kv().get(&table::slot(slot))?.ok_or(StoreError::Damaged { table: "slot" })?;
+                    *slots.at_mut(slot) = SlotRow::decode(Table::Slot, row)?;
+                }
+                marker
+            }
+            None => {
+                let marker = Marker::new(id);
+                for slot in 0..=255 {
+                    store.kv().put(&table::slot(slot), &SlotRow::default().encode())?;
+                }
+                store.kv().sync()?;
+                store.kv().put(&table::marker(), &marker.encode())?;
+                store.kv().sync()?;
+                marker
+            }
+        };
+        store.show(&marker);
+        let pending = PerSlot::default();
+        Ok(Self { store, sizes, epochs, marker, slots, pending, pending_bytes: 0, is_poisoned: false })
     }
+
+    /// Takes committed entries, in commit order; what the store covers already is left out. Does no IO.
+    pub fn feed(&mut self, committed: Vec<(Placed, Locator)>) {
+        for (placed, locator) in committed {
+            let Placed { slot, position, entry } = placed;
+            let pending = self.pending.at_mut(slot);
+            let last = pending.last().map_or(*self.marker.covered.at(slot), |last| last.position);
+            if position > last {
+                self.pending_bytes += entry.stored_bytes() as u64;
+                pending.push(Pending { position, entry, locator });
+            }
+        }
+    }
+
+    /// Bytes of the entries that are not in the store yet.
+    #[must_use]
+    pub const fn pending_bytes(&self) -> u64 {
+        self.pending_bytes
+    }
+
+    /// Whether a checkpoint is worth its while, and there is space for it.
+    #[must_use]
     pub fn is_due(&self) -> bool {
-        false
+        self.is_enough() && self.has_space()
     }
+
+    pub(crate) const fn is_enough(&self) -> bool {
+        self.pending_bytes >= self.sizes.checkpoint_bytes
+    }
+
+    fn has_space(&self) -> bool {
+        self.store.space().has(self.pending_bytes.saturating_mul(2))
+    }
+
+    /// Puts all that is pending into the store, durably; with nothing pending it does nothing.
+    ///
+    /// # Errors
+    /// [`StoreError::Full`] changes nothing and may be tried again. After any other the store is not written any more:
+    /// the process should end, and the next open recovers.
     pub fn checkpoint(&mut self) -> Result<Covered, StoreError> {
-        Err(StoreError::Poisoned)
+        if self.pending_bytes > 0 {
+            if !self.has_space() {
+                return Err(StoreError::Full);
+            }
+            self.checkpoint_now()?;
+        }
+        Ok(Covered(Box::new(std::array::from_fn(|slot| *self.marker.covered.at((slot & 0xff) as u8)))))
+    }
+
+    /// As [`Materialiser::checkpoint`], whatever the reserve.
+    pub(crate) fn checkpoint_now(&mut self) -> Result<(), StoreError> {
+        if self.pending_bytes == 0 {
+            return Ok(());
+        }
+        let entries = std::mem::take(&mut self.pending);
+        self.pending_bytes = 0;
+        self.guarded(|this| {
+            let plan = Plan::make(this.store.kv(), &this.marker, &entries)?;
+            let after = this.marker_after(&plan, &entries);
+            this.store.kv().put(&table::intent(), &after.encode())?;
+            this.store.kv().sync()?;
+            this.carry_out(plan, &entries, after)
+        })
+    }
+
+    /// Does again the checkpoint that `intent` was about to do, once all its entries have been fed; false before.
+    pub(crate) fn redo(&mut self, intent: &Marker) -> Result<bool, StoreError> {
+        let reached = |slot| self.pending.at(slot).last().map_or(*self.marker.covered.at(slot), |last| last.position);
+        if intent.covered.iter().any(|(slot, &end)| reached(slot) < end) {
+            return Ok(false);
+        }
+        let mut entries = PerSlot::<Vec<Pending>>::default();
+        for (slot, &end) in intent.covered.iter() {
+            let pending = self.pending.at_mut(slot);
+            let rest = pending.split_off(pending.partition_point(|pending| pending.position <= end));
+            *entries.at_mut(slot) = std::mem::replace(pending, rest);
+        }
+        let bytes = |pending: &Vec<Pending>| -> u64 { pending.iter().map(|p| p.entry.stored_bytes() as u64).sum() };
+        self.pending_bytes = self.pending.iter().map(|(_, pending)| bytes(pending)).sum();
+        self.guarded(|this| {
+            let plan = Plan::make(this.store.kv(), &this.marker, &entries)?;
+            this.carry_out(plan, &entries, intent.clone())
+        })?;
+        Ok(true)
+    }
+
+    fn guarded(&mut self, work: impl FnOnce(&mut Self) -> Result<(), StoreError>) -> Result<(), StoreError> {
+        if self.is_poisoned {
+            return Err(StoreError::Poisoned);
+        }
+        let done = work(self);
+        self.is_poisoned = done.is_err();
+        done
+    }
+
+    /// The marker that `plan` leads to.
+    fn marker_after(&self, plan: &Plan, entries: &PerSlot<Vec<Pending>>) -> Marker {
+        let mut after = self.marker.clone();
+        after.sequence += 1;
+        after.next_block = plan.next_block;
+        let most = (self.sizes.window_bytes / VALUE_MAX as u64).max(1);
+        after.oldest_block = after.oldest_block.max(plan.next_block.saturating_sub(most));
+        for (table, (count, change)) in Table::ALL.into_iter().zip(after.counts.iter_mut().zip(plan.changes)) {
+            *count = match table {
+                Table::Block => after.next_block - after.oldest_block,
+                Table::Intent => 1,
+                _ => count.saturating_add_signed(change),
+            };
+        }
+        for (slot, entries) in entries.iter() {
+            if let Some(last) = entries.last() {
+                *after.covered.at_mut(slot) = last.position;
+            }
+            after.segment = entries.iter().map(|pending| pending.locator.segment).max().unwrap_or(0).max(after.segment);
+        }
+        after
+    }
+
+    fn carry_out(&mut self, plan: Plan, entries: &PerSlot<Vec<Pending>>, after: Marker) -> Result<(), StoreError> {
+        let kv = self.store.kv();
+        let mut steps = Steps { kv, count: 0 };
+        let first_kept = after.oldest_block;
+        for number in self.marker.oldest_block..first_kept.min(self.marker.next_block) {
+            steps.done(kv.remove(&table::block(number)))?;
+        }
+        for (key, payload) in &plan.puts {
+            // A block may be out of the window before it was ever in.
+            if key.first() != Some(&(Table::Block as u8)) || *key >= table::block(first_kept) {
+                steps.done(kv.put(key, payload))?;
+            }
+        }
+        for slot in 0..=255 {
+            let row = self.slots.at_mut(slot);
+            let (position, time_ms) = (*after.covered.at(slot), (*plan.times.at(slot)).max(row.time_ms));
+            let now = SlotRow { epoch: self.epochs.at(slot).load(Ordering::Relaxed).max(row.epoch), position, time_ms };
+            if std::mem::replace(row, now) != now {
+                steps.done(kv.put(&table::slot(slot), &now.encode()))?;
+            }
+        }
+        for key in &plan.removes {
+            steps.done(kv.remove(key))?;
+        }
+        kv.sync()?;
+        kv.put(&table::marker(), &after.encode())?;
+        kv.sync()?;
+        kv.check_blobs()?;
+        let count: usize = entries.iter().map(|(_, entries)| entries.len()).sum();
+        tracing::debug!(entries = count, values = plan.puts.len(), checkpoint = after.sequence, "materialised");
+        self.store.show(&after);
+        self.marker = after;
+        Ok(())
+    }
+
+    pub(crate) const fn marker(&self) -> &Marker {
+        &self.marker
+    }
+
+    pub(crate) fn slot(&self, slot: u8) -> SlotRow {
+        *self.slots.at(slot)
+    }
+}
+
+/// Syncs every so many steps.
+struct Steps<'a> {
+    kv: &'a Kv,
+    count: usize,
+}
+
+impl Steps<'_> {
+    fn done(&mut self, step: Result<(), StoreError>) -> Result<(), StoreError> {
+        step?;
+        self.count += 1;
+        if self.count % SYNC_VALUES == 0 { self.kv.sync() } else { Ok(()) }
     }
 }

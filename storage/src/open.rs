@@ -1,27 +1,44 @@
-//! Opening.
+//! Opening: the lock, the format, the log's recovery, and the store brought up to the log, rebuilt when it must be.
+
 use std::{
+    fs,
     path::{Path, PathBuf},
-    sync::Arc,
+    sync::{Arc, atomic::Ordering},
 };
 
-use crate::{Log, Materialiser, MemoryDisk, OpenError, Store};
+use crate::{
+    Log, Materialiser, MemoryDisk, OpenError, SLOTS, Store, StoreError,
+    codec::{Marker, Row},
+    disk::Disk,
+    format,
+    kv::Kv,
+    lock::Lock,
+    log::{self, Epochs, Start},
+    materialise::Sizes,
+    memory::Hold,
+    reader::Reader,
+    scan::{self, Scan},
+    slots::PerSlot,
+    space::{self, Space},
+    table::{self, Table},
+};
 
 /// Where the data is, and its sizes. All sizes are bytes.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Options {
     /// The data directory.
     pub path: PathBuf,
-    /// Size of a segment of the log.
+    /// Size of a segment of the log; from 16 KiB to under 4 GiB.
     pub segment_bytes: u64,
     /// A checkpoint is due when this much is new.
     pub checkpoint_bytes: u64,
-    /// So much of the newest entries is kept as blocks in the store.
+    /// About so much of the newest entries is kept as blocks in the store.
     pub window_bytes: u64,
     /// Cache of the store.
     pub cache_bytes: u64,
-    /// Below this much free space, plus twice what is pending, commands are to be refused.
+    /// Below this much free space, plus twice what is pending, commands are to be refused and no checkpoint is made.
     pub reserve_bytes: u64,
-    /// Size of the file that is given up when a start finds too little space.
+    /// Size of the file that is given up when a start finds too little space; 0 for none.
     pub ballast_bytes: u64,
 }
 
@@ -40,6 +57,16 @@ impl Options {
             ballast_bytes: 64 * MIB,
         }
     }
+
+    fn check(&self) -> Result<(), OpenError> {
+        if !(16 << 10..1 << 32).contains(&self.segment_bytes) {
+            return Err(OpenError::Options("a segment has 16 KiB to under 4 GiB"));
+        }
+        if self.checkpoint_bytes == 0 || self.window_bytes == 0 || self.cache_bytes == 0 {
+            return Err(OpenError::Options("checkpoint, window and cache must not be 0"));
+        }
+        Ok(())
+    }
 }
 
 /// Where a slot stands.
@@ -47,7 +74,7 @@ impl Options {
 pub struct SlotState {
     /// Its epoch, from 1.
     pub epoch: u32,
-    /// Position of its last entry.
+    /// Position of its last entry; 0 before the first.
     pub position: u64,
     /// The latest time of its entries.
     pub time_ms: u64,
@@ -66,7 +93,7 @@ pub struct Progress {
     pub total_bytes: u64,
 }
 
-/// Acknowledged batches that are damaged or gone. Their slots have a new epoch.
+/// Acknowledged batches that are damaged or gone.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Loss {
     /// Segment in which they should have been.
@@ -84,23 +111,25 @@ pub struct Loss {
 /// What opening found and did.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Recovery {
+    /// Whether the last process closed the log.
+    pub was_closed: bool,
     /// Batches read.
     pub batches: u64,
     /// Entries read.
     pub entries: u64,
     /// Bytes after the last whole batch that were dropped; they had not been acknowledged.
     pub torn_bytes: u64,
-    /// Acknowledged batches that are damaged or gone.
+    /// Acknowledged batches that are damaged or gone; seqs that went with them read as missing.
     pub losses: Vec<Loss>,
-    /// Entries whose TLVs or body are damaged.
+    /// Entries read whose TLVs or body are damaged.
     pub damaged: u64,
-    /// Slots that got a new epoch.
+    /// Slots that got a new epoch, because acknowledged entries of theirs may be gone.
     pub raised: Vec<u8>,
     /// Why the store was rebuilt, if it was.
     pub rebuilt: Option<String>,
 }
 
-/// An open data directory.
+/// An open data directory. The lock is held until the last of log, store and materialiser is dropped.
 #[derive(Debug)]
 pub struct Opened {
     /// For the committer.
@@ -109,35 +138,306 @@ pub struct Opened {
     pub store: Arc<Store>,
     /// For its thread.
     pub materialiser: Materialiser,
-    /// 256.
+    /// All 256.
     pub slots: Vec<SlotState>,
     /// What was found.
     pub report: Recovery,
 }
 
-/// Opens or creates a data directory.
+/// Opens the data directory of `options`, or makes it: takes its lock, recovers the log, puts everything in the log into
+/// the store, and rebuilds the store when it must. On return the store covers the log.
 ///
 /// # Errors
-/// See [`OpenError`]; nothing is ever deleted.
+/// See [`OpenError`]. Nothing acknowledged is ever deleted.
 pub fn open(options: &Options, progress: &mut dyn FnMut(Progress)) -> Result<Opened, OpenError> {
-    let _ = (options, progress);
-    Err(OpenError::Options("not there yet"))
+    options.check()?;
+    let dir = &options.path;
+    fs::create_dir_all(dir).map_err(OpenError::io(format!("making {}", dir.display())))?;
+    let lock = Arc::new(Lock::take(dir)?);
+    let format = format::open(dir)?;
+    space::ballast(options);
+    let place = Place { disk: Disk::Files(dir.join("log")), store: Some(dir.join("store")), id: format.id };
+    let opened = Opening { options, place, lock, space: Space::of(options), progress }.run()?;
+    format::complete(dir, &format)?;
+    Ok(opened)
 }
 
-/// The same in memory.
+/// As [`open`], in memory: the same code without files, threads and clocks. `options.path` is not used.
 ///
 /// # Errors
 /// As [`open`].
 pub fn open_memory(disk: &MemoryDisk, options: &Options) -> Result<Opened, OpenError> {
-    let _ = (disk, options);
-    Err(OpenError::Options("not there yet"))
+    const ID: u64 = 0x706f_7374_7269_6465;
+    options.check()?;
+    let hold = Hold::take(disk).ok_or_else(|| OpenError::Locked("memory".into()))?;
+    let lock = Arc::new(Lock::Memory(hold.clone()));
+    let place = Place { disk: Disk::Memory(hold), store: None, id: ID };
+    Opening { options, place, lock, space: Space::endless(), progress: &mut |_| {} }.run()
 }
 
-/// Compares everything with everything, offline; one line per finding.
+struct Place {
+    disk: Disk,
+    /// None in memory.
+    store: Option<PathBuf>,
+    id: u64,
+}
+
+struct Opening<'a> {
+    options: &'a Options,
+    place: Place,
+    lock: Arc<Lock>,
+    space: Space,
+    progress: &'a mut dyn FnMut(Progress),
+}
+
+/// A store brought up to the log.
+struct Filled {
+    materialiser: Materialiser,
+    store: Arc<Store>,
+    epochs: Epochs,
+    scan: Scan,
+}
+
+/// Why a store could not be brought up to the log.
+enum Unfit {
+    /// The log or the system is at fault: rebuilding does not help.
+    Fatal(OpenError),
+    /// The store is.
+    Store(String),
+}
+
+impl From<std::io::Error> for Unfit {
+    fn from(source: std::io::Error) -> Self {
+        Self::Fatal(OpenError::Io { what: "reading the log".into(), source })
+    }
+}
+
+impl From<StoreError> for Unfit {
+    fn from(error: StoreError) -> Self {
+        match error {
+            StoreError::Full | StoreError::Io { .. } => Self::Fatal(error.into()),
+            _ => Self::Store(error.to_string()),
+        }
+    }
+}
+
+impl Opening<'_> {
+    fn run(mut self) -> Result<Opened, OpenError> {
+        let mut rebuilt = None;
+        let filled = match self.fill(false) {
+            Ok(filled) => filled,
+            Err(Unfit::Fatal(error)) => return Err(error),
+            Err(Unfit::Store(why)) => {
+                tracing::error!(why, "the store is unfit: rebuilding it from the log");
+                self.set_aside()?;
+                rebuilt = Some(why);
+                self.fill(true).map_err(|unfit| match unfit {
+                    Unfit::Fatal(error) => error,
+                    Unfit::Store(why) => StoreError::Engine(why).into(),
+                })?
+            }
+        };
+        self.go_on(filled, rebuilt)
+    }
+
+    fn total_bytes(&self, from: u32) -> Result<u64, std::io::Error> {
+        let disk = &self.place.disk;
+        disk.segments()?.into_iter().filter(|&number| number >= from).map(|number| disk.len(number)).sum()
+    }
+
+    /// Opens the store and puts into it what the log has and it has not.
+    fn fill(&mut self, rebuild: bool) -> Result<Filled, Unfit> {
+        let kv = match (&self.place.store, &self.place.disk) {
+            (Some(dir), _) => Kv::open(dir, self.options.cache_bytes)?,
+            (None, Disk::Memory(hold)) => Kv::Memory(hold.clone()),
+            (None, Disk::Files(_)) => return Err(Unfit::Store("no place".into())),
+        };
+        let (marker, mut intent) = read_marker(&kv, self.place.id)?;
+        let is_new = marker.is_none();
+        if let (Some(marker), None) = (&marker, &intent) {
+            check_counts(&kv, marker)?;
+        }
+        let from = marker.as_ref().map_or(1, |marker| marker.segment.max(1));
+        let total_bytes = self.total_bytes(from)?;
+        if is_new && !rebuild && self.has_entries()? {
+            return Err(Unfit::Store("it is missing".into()));
+        }
+        let reader = Reader::new(self.place.disk.clone());
+        let store = Arc::new(Store::new(kv, reader, self.space.clone(), Arc::clone(&self.lock)));
+        let sizes = Sizes { checkpoint_bytes: self.options.checkpoint_bytes, window_bytes: self.options.window_bytes };
+        let epochs: Epochs = Arc::new(PerSlot::default());
+        let covered = marker.as_ref().map(|marker| marker.covered.clone()).unwrap_or_default();
+        let mut materialiser =
+            Materialiser::start(Arc::clone(&store), sizes, Arc::clone(&epochs), marker, self.place.id)?;
+        let mut entries = 0;
+        let progress = &mut self.progress;
+        let scan = scan::scan::<Unfit>(&self.place.disk, self.place.id, from, &covered, &mut |batch, bytes| {
+            entries += batch.len() as u64;
+            materialiser.feed(batch);
+            if let Some(unfinished) = &intent {
+                if materialiser.redo(unfinished)? {
+                    check_counts(store.kv(), unfinished)?;
+                    intent = None;
+                }
+            } else if materialiser.is_enough() {
+                progress(Progress { rebuild, entries, bytes, total_bytes });
+                materialiser.checkpoint_now()?;
+            }
+            Ok(())
+        })?;
+        if intent.is_some() {
+            return Err(Unfit::Store("entries of an unfinished checkpoint are gone from the log".into()));
+        }
+        for slot in 0..=255 {
+            let epoch = (*scan.epochs.at(slot)).max(materialiser.slot(slot).epoch).max(1);
+            epochs.at(slot).store(epoch, Ordering::Relaxed);
+        }
+        materialiser.checkpoint_now()?;
+        (self.progress)(Progress { rebuild, entries, bytes: total_bytes, total_bytes });
+        Ok(Filled { materialiser, store, epochs, scan })
+    }
+
+    fn has_entries(&self) -> Result<bool, Unfit> {
+        for number in self.place.disk.segments()? {
+            let bytes = self.place.disk.read_all(number)?;
+            if bytes.get(crate::segment::SEGMENT_HEAD..).is_some_and(|rest| rest.iter().any(|&byte| byte != 0)) {
+                return Ok(true);
+            }
+        }
+        Ok(false)
+    }
+
+    /// Moves an unfit store out of the way; only the newest such is kept.
+    fn set_aside(&self) -> Result<(), OpenError> {
+        let (Some(store), Some(parent)) = (&self.place.store, self.place.store.as_ref().and_then(|dir| dir.parent()))
+        else {
+            if let Disk::Memory(hold) = &self.place.disk {
+                hold.wipe_store().map_err(OpenError::io("emptying the store"))?;
+            }
+            return Ok(());
+        };
+        let io = || OpenError::io(format!("setting {} aside", store.display()));
+        let mut last = 0;
+        for entry in fs::read_dir(parent).map_err(io())? {
+            let path = entry.map_err(io())?.path();
+            let name = path.file_name().and_then(|name| name.to_str()).unwrap_or_default();
+            let Some(number) = name.strip_prefix("store.bad-").and_then(|number| number.parse::<u32>().ok()) else {
+                continue;
+            };
+            last = last.max(number);
+            fs::remove_dir_all(&path).map_err(io())?;
+        }
+        if store.exists() {
+            fs::rename(store, parent.join(format!("store.bad-{}", last + 1))).map_err(io())?;
+        }
+        crate::disk::sync_dir(parent).map_err(io())
+    }
+
+    /// Seals what was there, begins a new segment, and tells new epochs.
+    fn go_on(self, filled: Filled, rebuilt: Option<String>) -> Result<Opened, OpenError> {
+        let Filled { materialiser, store, epochs, scan } = filled;
+        let disk = &self.place.disk;
+        let io = |what: &str| OpenError::io(format!("{what} the log's last segment"));
+        if let Some((number, end, directory)) = &scan.end {
+            let segment = disk.open(*number).map_err(io("opening"))?;
+            let whole = directory.encode(self.place.id);
+            let found = segment.read_at(*end as u64, whole.len() + 1).map_err(io("reading"))?;
+            if found != whole {
+                log::seal(&segment, self.place.id, *end, directory).map_err(io("sealing"))?;
+            }
+            segment.sync_data().map_err(io("syncing"))?;
+        }
+        let reusable = scan.unused.iter().find(|unused| {
+            unused.is_fresh && unused.number == scan.highest && unused.len == self.options.segment_bytes
+        });
+        let (segment, prepared) = match reusable {
+            Some(unused) => (unused.number, Some((disk.open(unused.number).map_err(io("opening"))?, unused.len))),
+            None => (scan.highest + 1, None),
+        };
+        let start = Start {
+            disk: disk.clone(),
+            id: self.place.id,
+            segment_bytes: self.options.segment_bytes,
+            next: scan.next,
+            segment,
+            prepared,
+            positions: scan.positions.clone(),
+            epochs: Arc::clone(&epochs),
+            lock: Arc::clone(&self.lock),
+            space: self.space.clone(),
+        };
+        let mut log = Log::start(start)?;
+        for unused in scan.unused.iter().filter(|unused| unused.number != segment) {
+            disk.remove(unused.number).map_err(io("clearing after"))?;
+        }
+        let raised: Vec<u8> = scan.raise.iter().filter(|&(_, &raise)| raise).map(|(slot, _)| slot).collect();
+        for &slot in &raised {
+            epochs.at(slot).fetch_add(1, Ordering::Relaxed);
+        }
+        let now: [u32; SLOTS] = std::array::from_fn(|slot| epochs.at((slot & 0xff) as u8).load(Ordering::Relaxed));
+        if !raised.is_empty() || (scan.batches > 0 && !scan.is_closed) {
+            log.append_epochs(&now, &raised)?;
+        }
+        let state = |(slot, &epoch): (u8, &u32)| {
+            let position = *scan.positions.at(slot);
+            SlotState { epoch, position, time_ms: materialiser.slot(slot).time_ms }
+        };
+        let slots = (0u8..=255).zip(&now).map(state).collect();
+        let report = Recovery {
+            was_closed: scan.is_closed || scan.next.0 == 1,
+            batches: scan.batches,
+            entries: scan.entries,
+            torn_bytes: scan.torn_bytes,
+            losses: scan.losses,
+            damaged: scan.damaged,
+            raised,
+            rebuilt,
+        };
+        if !report.losses.is_empty() || !report.raised.is_empty() || report.damaged > 0 {
+            tracing::error!(?report.losses, ?report.raised, report.damaged, "acknowledged data is damaged or gone");
+        }
+        Ok(Opened { log, store, materialiser, slots, report })
+    }
+}
+
+/// The marker, if the store is not new, and the intent, if it was not carried out.
+fn read_marker(kv: &Kv, id: u64) -> Result<(Option<Marker>, Option<Marker>), Unfit> {
+    let read = |key: Vec<u8>| {
+        let payload = kv.get(&key)?;
+        payload.map(|payload| Marker::decode(Table::Marker, payload)).transpose()
+    };
+    let Some(marker) = read(table::marker())? else {
+        let is_new = kv.is_empty()?;
+        return if is_new { Ok((None, None)) } else { Err(Unfit::Store("it has no marker".into())) };
+    };
+    if marker.id != id {
+        return Err(Unfit::Store("it belongs to another log".into()));
+    }
+    let intent = read(table::intent())?;
+    match &intent {
+        None if marker.sequence > 0 => Err(Unfit::Store("it has no intent".into())),
+        Some(found) if found.sequence > marker.sequence => Ok((Some(marker), intent)),
+        _ => Ok((Some(marker), None)),
+    }
+}
+
+fn check_counts(kv: &Kv, marker: &Marker) -> Result<(), Unfit> {
+    match marker.differs(&kv.count()?) {
+        Some((table, must, is)) => {
+            let name = Table::name_of(&[table as u8]);
+            Err(Unfit::Store(format!("table {name} has {is} keys and not {must}")))
+        }
+        None => Ok(()),
+    }
+}
+
+/// Compares everything in the data directory `path` with everything, offline; one line per finding, none when all is
+/// well. Nothing is changed.
 ///
 /// # Errors
-/// When the directory cannot be opened.
+/// When the directory cannot be opened at all.
 pub fn check(path: &Path) -> Result<Vec<String>, OpenError> {
-    let _ = path;
-    Err(OpenError::Options("not there yet"))
+    let lock = Arc::new(Lock::take(path)?);
+    let format = format::open(path)?;
+    crate::check::run(&Disk::Files(path.join("log")), format.id, &path.join("store"), lock)
 }

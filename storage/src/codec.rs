@@ -1,0 +1,311 @@
+//! How rows are stored.
+
+use bytes::Bytes;
+use postrider_protocol::{Channel, DecodeError, Id, Reader, Sender, Writer};
+
+use crate::{
+    Answer, ChannelRow, ConversationRow, Cursor, Locator, MemberRow, SLOTS, SenderRow, StoreError,
+    slots::PerSlot,
+    table::{TABLES, Table},
+};
+
+/// How many places an index page has.
+pub(crate) const PAGE: u64 = 64;
+/// Over how many parts the answers of a sender are spread when they do not fit into its row.
+pub(crate) const PARTS: u8 = 8;
+/// Low bits of [`Place::block`] that are the offset in the block.
+const BLOCK_SHIFT: u32 = 12;
+
+/// A row as it is stored: all of a value's payload.
+pub(crate) trait Row: Sized {
+    /// Appends the row.
+    fn write(&self, out: &mut Vec<u8>);
+    /// Takes the row off `r`.
+    fn read(r: &mut Reader) -> Result<Self, DecodeError>;
+
+    /// The row that is all of `payload`.
+    fn decode(table: Table, payload: Bytes) -> Result<Self, StoreError> {
+        let mut reader = Reader::new(payload);
+        let row = Self::read(&mut reader).and_then(|row| reader.end().map(|()| row));
+        row.map_err(|_| StoreError::Damaged { table: Table::name_of(&[table as u8]) })
+    }
+
+    /// Its bytes.
+    fn encode(&self) -> Vec<u8> {
+        let mut out = Vec::new();
+        self.write(&mut out);
+        out
+    }
+}
+
+/// Where an entry is: in the log, and perhaps in a block.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Place {
+    pub locator: Locator,
+    block: u64,
+}
+
+impl Place {
+    pub(crate) fn new(locator: Locator, block: Option<(u64, usize)>) -> Self {
+        let block = block.map_or(0, |(number, offset)| (number << BLOCK_SHIFT) | offset as u64);
+        Self { locator, block }
+    }
+
+    /// The block, and the offset of the record in its payload.
+    pub(crate) fn block(&self) -> Option<(u64, usize)> {
+        let offset = usize::try_from(self.block & ((1 << BLOCK_SHIFT) - 1)).unwrap_or_default();
+        (self.block > 0).then_some((self.block >> BLOCK_SHIFT, offset))
+    }
+}
+
+impl Row for Place {
+    fn write(&self, out: &mut Vec<u8>) {
+        out.u32(self.locator.segment);
+        out.u32(self.locator.offset);
+        out.u64(self.block);
+    }
+
+    fn read(r: &mut Reader) -> Result<Self, DecodeError> {
+        let locator = Locator { segment: r.u32("segment")?, offset: r.u32("offset")? };
+        Ok(Self { locator, block: u64::from_be_bytes(r.opaque8("block")?) })
+    }
+}
+
+/// Places of consecutive seqs.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Places(pub Vec<Place>);
+
+impl Row for Places {
+    fn write(&self, out: &mut Vec<u8>) {
+        out.u16(u16::try_from(self.0.len()).unwrap_or(u16::MAX));
+        self.0.iter().for_each(|place| place.write(out));
+    }
+
+    fn read(r: &mut Reader) -> Result<Self, DecodeError> {
+        (0..r.u16("places")?).map(|_| Place::read(r)).collect::<Result<_, _>>().map(Self)
+    }
+}
+
+/// A channel's row with the places of the entries after the last full page.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(crate) struct StoredChannel {
+    pub row: ChannelRow,
+    pub tail: Places,
+}
+
+impl Row for StoredChannel {
+    fn write(&self, out: &mut Vec<u8>) {
+        out.u64(self.row.head);
+        out.u64(self.row.position);
+        out.u64(self.row.time_ms);
+        out.u32(self.row.members);
+        self.tail.write(out);
+    }
+
+    fn read(r: &mut Reader) -> Result<Self, DecodeError> {
+        let (head, position, time_ms) = (r.u64("head")?, r.u64("position")?, r.u64("time")?);
+        let row = ChannelRow { head, position, time_ms, members: r.u32("members")? };
+        Ok(Self { row, tail: Places::read(r)? })
+    }
+}
+
+impl Row for MemberRow {
+    fn write(&self, out: &mut Vec<u8>) {
+        out.u8(self.role);
+        out.u64(self.visible_from);
+        out.u64(self.position);
+    }
+
+    fn read(r: &mut Reader) -> Result<Self, DecodeError> {
+        Ok(Self { role: r.u8("role")?, visible_from: r.u64("visible from")?, position: r.u64("position")? })
+    }
+}
+
+impl Row for ConversationRow {
+    fn write(&self, out: &mut Vec<u8>) {
+        out.u64(self.visible_from);
+        out.u8(u8::from(self.visible_to.is_some()));
+        out.u64(self.visible_to.unwrap_or_default());
+        out.u64(self.read);
+        out.u64(self.changed);
+        out.u64(self.position);
+        out.u8(u8::try_from(self.cursors.len()).unwrap_or(u8::MAX));
+        for cursor in &self.cursors {
+            out.bytes8(cursor.device.as_bytes());
+            out.u64(cursor.seq);
+            out.u64(cursor.position);
+        }
+    }
+
+    fn read(r: &mut Reader) -> Result<Self, DecodeError> {
+        let visible_from = r.u64("visible from")?;
+        let is_gone = r.u8("gone")? == 1;
+        let visible_to = Some(r.u64("visible to")?).filter(|_| is_gone);
+        let (read, changed, position) = (r.u64("read")?, r.u64("changed")?, r.u64("position")?);
+        let cursor = |r: &mut Reader| {
+            Ok(Cursor { device: Id::read(r, "device")?.detached(), seq: r.u64("seq")?, position: r.u64("position")? })
+        };
+        let cursors = (0..r.u8("cursors")?).map(|_| cursor(r)).collect::<Result<_, _>>()?;
+        Ok(Self { visible_from, visible_to, read, cursors, changed, position })
+    }
+}
+
+/// Answers of a sender.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Answers(pub Vec<Answer>);
+
+impl Row for Answers {
+    fn write(&self, out: &mut Vec<u8>) {
+        out.u8(u8::try_from(self.0.len()).unwrap_or(u8::MAX));
+        for answer in &self.0 {
+            out.u64(answer.number);
+            out.raw(answer.channel.as_bytes());
+            out.u64(answer.seq);
+            out.u64(answer.time_ms);
+            out.u32(answer.crc);
+        }
+    }
+
+    fn read(r: &mut Reader) -> Result<Self, DecodeError> {
+        let answer = |r: &mut Reader| {
+            let (number, channel) = (r.u64("number")?, Channel::read(r)?.detached());
+            Ok(Answer { number, channel, seq: r.u64("seq")?, time_ms: r.u64("time")?, crc: r.u32("crc")? })
+        };
+        (0..r.u8("answers")?).map(|_| answer(r)).collect::<Result<_, _>>().map(Self)
+    }
+}
+
+/// A sender's row; when it is split its answers are in parts, by number modulo [`PARTS`], and stay there. So parts of
+/// different age still hold together everything that either age had.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct StoredSender {
+    pub row: SenderRow,
+    pub is_split: bool,
+}
+
+impl StoredSender {
+    /// The part that holds the answer to `number`.
+    pub(crate) const fn part_of(number: u64) -> u8 {
+        1 + (number % PARTS as u64) as u8
+    }
+}
+
+impl Row for StoredSender {
+    fn write(&self, out: &mut Vec<u8>) {
+        out.raw(self.row.sender.as_bytes());
+        out.u64(self.row.floor);
+        out.u64(self.row.since);
+        out.u64(self.row.used);
+        out.u8(u8::from(self.is_split));
+        if !self.is_split {
+            Answers(self.row.answers.clone()).write(out);
+        }
+    }
+
+    fn read(r: &mut Reader) -> Result<Self, DecodeError> {
+        let sender = Sender::from_bytes(r.opaque8("sender")?);
+        let (floor, since, used) = (r.u64("floor")?, r.u64("since")?, r.u64("used")?);
+        let is_split = r.u8("split")? == 1;
+        let answers = if is_split { Vec::new() } else { Answers::read(r)?.0 };
+        Ok(Self { row: SenderRow { sender, floor, since, used, answers }, is_split })
+    }
+}
+
+/// Up to which stamp senders were forgotten, by kind.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Forgotten(pub [u64; 2]);
+
+impl Row for Forgotten {
+    fn write(&self, out: &mut Vec<u8>) {
+        self.0.iter().for_each(|&stamp| out.u64(stamp));
+    }
+
+    fn read(r: &mut Reader) -> Result<Self, DecodeError> {
+        // Stamps have 56 bits.
+        let mut stamp = || r.opaque8("stamp").map(u64::from_be_bytes);
+        Ok(Self([stamp()?, stamp()?]))
+    }
+}
+
+/// What the store knows of a slot beside its entries.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct SlotRow {
+    pub epoch: u32,
+    pub position: u64,
+    pub time_ms: u64,
+}
+
+impl Row for SlotRow {
+    fn write(&self, out: &mut Vec<u8>) {
+        out.u32(self.epoch);
+        out.u64(self.position);
+        out.u64(self.time_ms);
+    }
+
+    fn read(r: &mut Reader) -> Result<Self, DecodeError> {
+        Ok(Self { epoch: r.u32("epoch")?, position: r.u64("position")?, time_ms: r.u64("time")? })
+    }
+}
+
+/// What a checkpoint leads to: the marker, or before it is written the intent.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Marker {
+    /// Counts checkpoints; an intent that is one ahead of the marker was not completed.
+    pub sequence: u64,
+    /// The log it belongs to.
+    pub id: u64,
+    /// What is not covered is in this segment or a later one.
+    pub segment: u32,
+    pub next_block: u64,
+    pub oldest_block: u64,
+    /// Keys per table.
+    pub counts: [u64; TABLES],
+    pub covered: PerSlot<u64>,
+}
+
+impl Marker {
+    /// That of an empty store.
+    pub(crate) fn new(id: u64) -> Self {
+        let mut counts = [0; TABLES];
+        for (table, count) in [(Table::Slot, SLOTS as u64), (Table::Marker, 1)] {
+            if let Some(place) = counts.get_mut(table.index()) {
+                *place = count;
+            }
+        }
+        Self { sequence: 0, id, segment: 0, next_block: 1, oldest_block: 1, counts, covered: PerSlot::default() }
+    }
+
+    /// The first table that has another number of keys than it must have.
+    pub(crate) fn differs(&self, counts: &[u64; TABLES]) -> Option<(Table, u64, u64)> {
+        let pairs = Table::ALL.into_iter().zip(self.counts.iter().zip(counts));
+        let different = pairs.filter(|(table, (must, is))| *table != Table::Intent && must != is);
+        different.map(|(table, (&must, &is))| (table, must, is)).next()
+    }
+}
+
+impl Row for Marker {
+    fn write(&self, out: &mut Vec<u8>) {
+        out.u64(self.sequence);
+        out.u64(self.id);
+        out.u32(self.segment);
+        out.u64(self.next_block);
+        out.u64(self.oldest_block);
+        self.counts.iter().for_each(|&count| out.u64(count));
+        self.covered.iter().for_each(|(_, &position)| out.u64(position));
+    }
+
+    fn read(r: &mut Reader) -> Result<Self, DecodeError> {
+        let sequence = r.u64("sequence")?;
+        let mut marker = Self::new(u64::from_be_bytes(r.opaque8("log id")?));
+        marker.sequence = sequence;
+        marker.segment = r.u32("segment")?;
+        (marker.next_block, marker.oldest_block) = (r.u64("next block")?, r.u64("oldest block")?);
+        for count in &mut marker.counts {
+            *count = r.u64("count")?;
+        }
+        for slot in 0..=255 {
+            *marker.covered.at_mut(slot) = r.u64("covered")?;
+        }
+        Ok(marker)
+    }
+}

@@ -1,0 +1,263 @@
+//! Values by key: sled, or memory. Each value carries a header and a CRC over key, header and payload, checked on each
+//! read; a missing value is missing, a damaged one an error.
+//!
+//! ```text
+//! value: magic u16 · format u8 · table u8 · payload length u16 · CRC u32 · payload
+//! key: table u8 · the rest
+//! ```
+//! What sled is trusted with: to return a value or not, to say how many there are, and to have on disk what was flushed
+//! and then synced by us; it never syncs itself. Everything it panics at becomes an error.
+
+use std::{
+    fs::{self, File},
+    io,
+    panic::{AssertUnwindSafe, catch_unwind},
+    path::{Path, PathBuf},
+    sync::atomic::{AtomicBool, Ordering},
+};
+
+use bytes::Bytes;
+use postrider_protocol::Writer;
+
+use crate::{
+    StoreError, disk,
+    entry::be32,
+    memory::Hold,
+    table::{TABLES, Table},
+};
+
+/// No value is longer, with its header: longer ones go to files of sled's that are never synced.
+pub(crate) const VALUE_MAX: usize = 4_000;
+const HEAD: usize = 10;
+/// No payload is longer.
+pub(crate) const PAYLOAD_MAX: usize = VALUE_MAX - HEAD;
+const MAGIC: u16 = 0x5052;
+const FORMAT: u8 = 0;
+/// sled's own segments; fixed for the life of a store. With its default a batch of ours spans several, and a drive that
+/// reorders writes loses data.
+const ENGINE_SEGMENT: usize = 8 << 20;
+
+/// A place for values.
+#[derive(Debug)]
+pub(crate) enum Kv {
+    Sled(Box<Engine>),
+    Memory(Hold),
+}
+
+/// sled with what it lacks.
+#[derive(Debug)]
+pub(crate) struct Engine {
+    blocks: sled::Tree,
+    rows: sled::Tree,
+    db: sled::Db,
+    /// sled's file, to sync it.
+    file: File,
+    blobs: PathBuf,
+    is_poisoned: AtomicBool,
+}
+
+impl Kv {
+    /// Opens or creates a store in `dir`.
+    pub(crate) fn open(dir: &Path, cache_bytes: u64) -> Result<Self, StoreError> {
+        let is_new = !dir.join("db").exists();
+        let config = sled::Config::new()
+            .path(dir)
+            .cache_capacity(cache_bytes)
+            .flush_every_ms(None)
+            .use_compression(false)
+            .segment_size(ENGINE_SEGMENT);
+        let opened = catch_unwind(AssertUnwindSafe(|| -> Result<_, sled::Error> {
+            let db = config.open()?;
+            Ok((db.open_tree("blocks")?, db.open_tree("rows")?, db))
+        }));
+        let (blocks, rows, db) = match opened {
+            Ok(opened) => opened.map_err(|error| StoreError::Engine(error.to_string()))?,
+            Err(panic) => return Err(panicked(panic.as_ref())),
+        };
+        let path = dir.join("db");
+        let io = || StoreError::io(format!("opening {}", path.display()));
+        let file = File::options().read(true).write(true).open(&path).map_err(io())?;
+        let blobs = dir.join("blobs");
+        let engine = Engine { blocks, rows, db, file, blobs, is_poisoned: AtomicBool::new(false) };
+        let kv = Self::Sled(Box::new(engine));
+        if is_new {
+            kv.sync()?;
+            let made = File::open(dir.join("conf")).and_then(|conf| conf.sync_all()).and_then(|()| disk::sync_dir(dir));
+            made.map_err(io())?;
+        }
+        kv.check_blobs()?;
+        Ok(kv)
+    }
+
+    /// The payload at `key`.
+    pub(crate) fn get(&self, key: &[u8]) -> Result<Option<Bytes>, StoreError> {
+        let value = match self {
+            Self::Sled(engine) => {
+                engine.guarded(|engine| engine.tree(key).get(key))?.map(|value| Bytes::copy_from_slice(&value))
+            }
+            Self::Memory(hold) => hold.get(key).map_err(memory)?.map(Bytes::from),
+        };
+        value.map(|value| unpack(key, &value)).transpose()
+    }
+
+    /// Puts `payload`, of at most [`PAYLOAD_MAX`] bytes, at `key`.
+    pub(crate) fn put(&self, key: &[u8], payload: &[u8]) -> Result<(), StoreError> {
+        if payload.len() > PAYLOAD_MAX {
+            return Err(StoreError::Engine(format!("a value of {} bytes", payload.len())));
+        }
+        let value = pack(key, payload);
+        match self {
+            Self::Sled(engine) => engine.guarded(|engine| engine.tree(key).insert(key, value)).map(|_| ()),
+            Self::Memory(hold) => hold.insert(key, &value).map_err(memory),
+        }
+    }
+
+    /// Removes what is at `key`, if anything is.
+    pub(crate) fn remove(&self, key: &[u8]) -> Result<(), StoreError> {
+        match self {
+            Self::Sled(engine) => engine.guarded(|engine| engine.tree(key).remove(key)).map(|_| ()),
+            Self::Memory(hold) => hold.delete(key).map_err(memory),
+        }
+    }
+
+    /// Gives each key that begins with `prefix`, ascending, and its payload or what is wrong with it, to `take`, until
+    /// that returns false.
+    pub(crate) fn scan(
+        &self,
+        prefix: &[u8],
+        take: &mut dyn FnMut(&[u8], Result<Bytes, StoreError>) -> Result<bool, StoreError>,
+    ) -> Result<(), StoreError> {
+        let mut step = |key: &[u8], value: &[u8]| take(key, unpack(key, &Bytes::copy_from_slice(value)));
+        match self {
+            Self::Sled(engine) => {
+                let mut pairs = engine.guarded(|engine| Ok(engine.tree(prefix).scan_prefix(prefix)))?;
+                while let Some((key, value)) = engine.guarded(|_| pairs.next().transpose())? {
+                    if !step(&key, &value)? {
+                        break;
+                    }
+                }
+                Ok(())
+            }
+            Self::Memory(hold) => {
+                let (mut at, mut or_at) = (prefix.to_vec(), true);
+                while let Some((key, value)) = hold.next(&at, or_at).map_err(memory)? {
+                    if !key.starts_with(prefix) || !step(&key, &value)? {
+                        break;
+                    }
+                    (at, or_at) = (key, false);
+                }
+                Ok(())
+            }
+        }
+    }
+
+    /// How many keys each table has, every value checked. A damaged block only counts: the log has its entries.
+    pub(crate) fn count(&self) -> Result<[u64; TABLES], StoreError> {
+        let mut counts = [0; TABLES];
+        for (count, table) in counts.iter_mut().zip(Table::ALL) {
+            self.scan(&[table as u8], &mut |_, payload| {
+                if table != Table::Block {
+                    payload?;
+                }
+                *count += 1;
+                Ok(true)
+            })?;
+        }
+        Ok(counts)
+    }
+
+    /// Whether there is nothing.
+    pub(crate) fn is_empty(&self) -> Result<bool, StoreError> {
+        Ok(self.count()?.iter().all(|&count| count == 0))
+    }
+
+    /// Makes everything put so far durable.
+    pub(crate) fn sync(&self) -> Result<(), StoreError> {
+        match self {
+            Self::Sled(engine) => {
+                engine.guarded(|engine| engine.db.flush())?;
+                let synced = engine.file.sync_data();
+                if synced.is_err() {
+                    engine.is_poisoned.store(true, Ordering::SeqCst);
+                }
+                synced.map_err(StoreError::io("syncing the store"))
+            }
+            Self::Memory(hold) => hold.sync_store().map_err(memory),
+        }
+    }
+
+    /// sled must not have put a value into a file of its own, which it would never sync.
+    pub(crate) fn check_blobs(&self) -> Result<(), StoreError> {
+        let Self::Sled(engine) = self else { return Ok(()) };
+        match fs::read_dir(&engine.blobs).map(|mut files| files.next().is_some()) {
+            Ok(true) => Err(StoreError::Engine("a value went to blobs/".into())),
+            _ => Ok(()),
+        }
+    }
+
+    /// Bytes on disk.
+    pub(crate) fn size_bytes(&self) -> u64 {
+        match self {
+            Self::Sled(engine) => engine.file.metadata().map_or(0, |file| file.len()),
+            Self::Memory(_) => 0,
+        }
+    }
+}
+
+impl Engine {
+    fn tree(&self, key: &[u8]) -> &sled::Tree {
+        if key.first() == Some(&(Table::Block as u8)) { &self.blocks } else { &self.rows }
+    }
+
+    fn guarded<T>(&self, work: impl FnOnce(&Self) -> Result<T, sled::Error>) -> Result<T, StoreError> {
+        if self.is_poisoned.load(Ordering::SeqCst) {
+            return Err(StoreError::Poisoned);
+        }
+        let error = match catch_unwind(AssertUnwindSafe(|| work(self))) {
+            Ok(Ok(done)) => return Ok(done),
+            Ok(Err(error)) => StoreError::Engine(error.to_string()),
+            Err(panic) => panicked(panic.as_ref()),
+        };
+        self.is_poisoned.store(true, Ordering::SeqCst);
+        Err(error)
+    }
+}
+
+fn panicked(panic: &(dyn std::any::Any + Send)) -> StoreError {
+    let text = panic.downcast_ref::<String>().map(String::as_str);
+    let text = text.or_else(|| panic.downcast_ref::<&str>().copied()).unwrap_or("no message");
+    StoreError::Engine(format!("panicked: {text}"))
+}
+
+fn memory(source: io::Error) -> StoreError {
+    StoreError::Io { what: "store in memory".into(), source }
+}
+
+fn crc(key: &[u8], head: &[u8], payload: &[u8]) -> u32 {
+    let mut crc = crc32fast::Hasher::new();
+    crc.update(key);
+    crc.update(head);
+    crc.update(payload);
+    crc.finalize()
+}
+
+fn pack(key: &[u8], payload: &[u8]) -> Vec<u8> {
+    let mut value = Vec::with_capacity(HEAD + payload.len());
+    value.u16(MAGIC);
+    value.u8(FORMAT);
+    value.u8(key.first().copied().unwrap_or_default());
+    value.u16(u16::try_from(payload.len()).unwrap_or(u16::MAX));
+    value.u32(crc(key, &value, payload));
+    value.raw(payload);
+    value
+}
+
+fn unpack(key: &[u8], value: &Bytes) -> Result<Bytes, StoreError> {
+    let damaged = || StoreError::Damaged { table: Table::name_of(key) };
+    let (head, payload) = value.split_at_checked(HEAD).ok_or_else(damaged)?;
+    if crc(key, head.get(..6).unwrap_or_default(), payload) != be32(head, 6) || !head.starts_with(&MAGIC.to_be_bytes())
+    {
+        return Err(damaged());
+    }
+    Ok(value.slice(HEAD..))
+}

@@ -1,0 +1,288 @@
+//! The plan of a checkpoint: what to write, as a function of the store before and the entries, and of nothing else. So
+//! it can be made again after a crash, and comes out the same.
+//!
+//! Writes are in an order that a prefix of them leaves sound: blocks and pages before the rows that point to them,
+//! the parts of a row before the row, what was forgotten before the removal.
+
+use std::collections::{BTreeMap, btree_map};
+
+use postrider_protocol::{Channel, Id, Image, Writer};
+
+use crate::{
+    ChannelRow, ConversationRow, Entry, Locator, MemberRow, SLOTS, SenderTable, StoreError,
+    codec::{Answers, Forgotten, Marker, PAGE, PARTS, Place, Places, Row, StoredChannel, StoredSender},
+    fold,
+    kv::{Kv, PAYLOAD_MAX},
+    slots::PerSlot,
+    store,
+    table::{self, TABLES, Table},
+};
+
+/// Bytes of a block before its records.
+pub(crate) const BLOCK_HEAD: usize = 11;
+
+/// An entry that is to be put into the store.
+#[derive(Clone, Debug)]
+pub(crate) struct Pending {
+    pub position: u64,
+    pub entry: Entry,
+    pub locator: Locator,
+}
+
+/// What a checkpoint writes.
+#[derive(Debug, Default)]
+pub(crate) struct Plan {
+    /// In this order.
+    pub puts: Vec<(Vec<u8>, Vec<u8>)>,
+    /// After the puts.
+    pub removes: Vec<Vec<u8>>,
+    /// How the number of keys of each table changes, but for blocks.
+    pub changes: [i64; TABLES],
+    pub next_block: u64,
+    /// Latest time of each slot's new entries.
+    pub times: PerSlot<u64>,
+}
+
+impl Plan {
+    /// Plans to put `entries` on top of what `marker` says is in `kv`.
+    pub(crate) fn make(kv: &Kv, marker: &Marker, entries: &PerSlot<Vec<Pending>>) -> Result<Self, StoreError> {
+        let mut plan = Self { next_block: marker.next_block, ..Self::default() };
+        let mut rows = Touched::default();
+        for (slot, entries) in entries.iter() {
+            let blocks = plan.pack(slot, entries);
+            for (pending, block) in entries.iter().zip(blocks) {
+                let entry = &pending.entry;
+                // A sound record that is no image was none when it was appended; there is nothing in it to fold.
+                let Ok(image) = entry.image() else { continue };
+                let time_ms = plan.times.at_mut(slot);
+                *time_ms = image.time_ms.max(*time_ms);
+                rows.fold(kv, slot, pending, &image, Place::new(pending.locator, block))?;
+            }
+        }
+        rows.finish(&mut plan);
+        Ok(plan)
+    }
+
+    /// Packs the entries of one slot into blocks; tells where each is, if it fits into one.
+    fn pack(&mut self, slot: u8, entries: &[Pending]) -> Vec<Option<(u64, usize)>> {
+        let mut places = Vec::with_capacity(entries.len());
+        let (mut block, mut count) = (Vec::new(), 0u16);
+        for pending in entries {
+            if BLOCK_HEAD + pending.entry.stored_bytes() > PAYLOAD_MAX {
+                places.push(None);
+                continue;
+            }
+            if block.len() + pending.entry.stored_bytes() > PAYLOAD_MAX {
+                self.end_block(std::mem::take(&mut block), count);
+            }
+            if block.is_empty() {
+                block.u8(slot);
+                block.u64(pending.position);
+                block.u16(0);
+                count = 0;
+            }
+            places.push(Some((self.next_block, block.len())));
+            pending.entry.write(&mut block);
+            count += 1;
+        }
+        if !block.is_empty() {
+            self.end_block(block, count);
+        }
+        places
+    }
+
+    fn end_block(&mut self, mut block: Vec<u8>, count: u16) {
+        if let Some(place) = block.get_mut(9..BLOCK_HEAD) {
+            place.copy_from_slice(&count.to_be_bytes());
+        }
+        self.puts.push((table::block(self.next_block), block));
+        self.next_block += 1;
+    }
+
+    fn put(&mut self, table: Table, key: Vec<u8>, payload: Vec<u8>, was: bool) {
+        self.puts.push((key, payload));
+        if !was {
+            self.change(table, 1);
+        }
+    }
+
+    fn remove(&mut self, table: Table, key: Vec<u8>) {
+        self.removes.push(key);
+        self.change(table, -1);
+    }
+
+    fn change(&mut self, table: Table, by: i64) {
+        if let Some(change) = self.changes.get_mut(table.index()) {
+            *change += by;
+        }
+    }
+}
+
+/// Rows of one table, loaded when first touched.
+#[derive(Debug)]
+struct Rows<R> {
+    table: Table,
+    rows: BTreeMap<Vec<u8>, (bool, Option<R>)>,
+}
+
+impl<R: Row> Rows<R> {
+    const fn new(table: Table) -> Self {
+        Self { table, rows: BTreeMap::new() }
+    }
+
+    fn get(&mut self, kv: &Kv, key: Vec<u8>) -> Result<&mut Option<R>, StoreError> {
+        match self.rows.entry(key) {
+            btree_map::Entry::Occupied(row) => Ok(&mut row.into_mut().1),
+            btree_map::Entry::Vacant(place) => {
+                let stored = kv.get(place.key())?.map(|payload| R::decode(self.table, payload)).transpose()?;
+                Ok(&mut place.insert((stored.is_some(), stored)).1)
+            }
+        }
+    }
+
+    fn finish(self, plan: &mut Plan) {
+        for (key, (was, row)) in self.rows {
+            match row {
+                Some(row) => plan.put(self.table, key, row.encode(), was),
+                None if was => plan.remove(self.table, key),
+                None => {}
+            }
+        }
+    }
+}
+
+/// A user's senders in a slot, before and now.
+#[derive(Debug)]
+struct Senders {
+    before: store::Senders,
+    now: SenderTable,
+}
+
+/// All rows that a checkpoint touches.
+#[derive(Debug)]
+struct Touched {
+    pages: Vec<(Vec<u8>, Places)>,
+    channels: Rows<StoredChannel>,
+    members: Rows<MemberRow>,
+    conversations: Rows<ConversationRow>,
+    senders: BTreeMap<(u8, u32, Id), Senders>,
+}
+
+impl Default for Touched {
+    fn default() -> Self {
+        Self {
+            pages: Vec::new(),
+            channels: Rows::new(Table::Channel),
+            members: Rows::new(Table::Member),
+            conversations: Rows::new(Table::Conversation),
+            senders: BTreeMap::new(),
+        }
+    }
+}
+
+impl Touched {
+    fn fold(&mut self, kv: &Kv, slot: u8, pending: &Pending, image: &Image, place: Place) -> Result<(), StoreError> {
+        let (entry, position) = (&pending.entry, pending.position);
+        let (tenant, channel) = (entry.tenant, &image.channel);
+        if image.seq > 0 {
+            self.place(kv, tenant, channel, pending, image, place)?;
+        }
+        for user in fold::changed_members(image) {
+            let row = self.members.get(kv, table::member(tenant, channel, &user))?;
+            MemberRow::apply(row, position, &user, image);
+        }
+        for user in fold::changed_conversations(image, entry.read) {
+            let row = self.conversations.get(kv, table::conversation(tenant, &user, channel))?;
+            ConversationRow::apply(row, position, &user, image, entry.read);
+        }
+        if let Some(user) = fold::changed_sender(image) {
+            let senders = match self.senders.entry((slot, tenant, user)) {
+                btree_map::Entry::Occupied(senders) => senders.into_mut(),
+                btree_map::Entry::Vacant(place) => {
+                    let before = store::load_senders(kv, slot, tenant, &place.key().2)?;
+                    let now = before.table.clone();
+                    place.insert(Senders { before, now })
+                }
+            };
+            let crc = fold::intent_of_tail(image.kind, image.flags, entry.crc);
+            senders.now.apply(position, image, entry.oldest, crc);
+        }
+        Ok(())
+    }
+
+    /// Folds a sequenced entry into its channel's row and notes its place. Seqs that were lost have a place nowhere.
+    fn place(
+        &mut self,
+        kv: &Kv,
+        tenant: u32,
+        channel: &Channel,
+        pending: &Pending,
+        image: &Image,
+        place: Place,
+    ) -> Result<(), StoreError> {
+        let stored = self.channels.get(kv, table::channel(tenant, channel))?;
+        let (mut row, mut tail) = match stored.take() {
+            Some(stored) => (Some(stored.row), stored.tail),
+            None => (None, Places::default()),
+        };
+        let before = row.as_ref().map_or(0, |row: &ChannelRow| row.head);
+        ChannelRow::apply(&mut row, pending.position, image);
+        for seq in before + 1..=row.as_ref().map_or(0, |row| row.head) {
+            tail.0.push(if seq == image.seq { place } else { Place::default() });
+            if seq % PAGE == 0 {
+                self.pages.push((table::index(tenant, channel, (seq - 1) / PAGE), std::mem::take(&mut tail)));
+            }
+        }
+        *stored = row.map(|row| StoredChannel { row, tail });
+        Ok(())
+    }
+
+    fn finish(self, plan: &mut Plan) {
+        for (key, page) in self.pages {
+            plan.put(Table::Index, key, page.encode(), false);
+        }
+        self.channels.finish(plan);
+        self.members.finish(plan);
+        self.conversations.finish(plan);
+        for ((slot, tenant, user), senders) in &self.senders {
+            senders.finish(plan, *slot, *tenant, user);
+        }
+    }
+}
+
+impl Senders {
+    fn finish(&self, plan: &mut Plan, slot: u8, tenant: u32, user: &Id) {
+        let before = &self.before;
+        if self.now.forgotten_through != before.table.forgotten_through {
+            let row = Forgotten(self.now.forgotten_through).encode();
+            plan.put(Table::Forgotten, table::forgotten(slot, tenant, user), row, before.has_forgotten);
+        }
+        for row in &self.now.senders {
+            let was = before.table.get(&row.sender);
+            if was == Some(row) {
+                continue;
+            }
+            let key = |part| table::sender(slot, tenant, user, &row.sender, part);
+            let was_split = before.split.contains(&row.sender);
+            let mut stored = StoredSender { row: row.clone(), is_split: was_split };
+            let whole = stored.encode();
+            stored.is_split = was_split || whole.len() > PAYLOAD_MAX;
+            if stored.is_split {
+                for part in 1..=PARTS {
+                    let of_part = row.answers.iter().filter(|answer| StoredSender::part_of(answer.number) == part);
+                    let answers = Answers(of_part.cloned().collect());
+                    plan.put(Table::Sender, key(part), answers.encode(), was_split);
+                }
+            }
+            plan.put(Table::Sender, key(0), stored.encode(), was.is_some());
+        }
+        for gone in before.table.senders.iter().filter(|row| self.now.get(&row.sender).is_none()) {
+            let parts = if before.split.contains(&gone.sender) { PARTS } else { 0 };
+            for part in (0..=parts).rev() {
+                plan.remove(Table::Sender, table::sender(slot, tenant, user, &gone.sender, part));
+            }
+        }
+    }
+}
+
+const _: () = assert!(SLOTS == 256, "a slot is a byte");

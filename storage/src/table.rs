@@ -1,0 +1,150 @@
+//! The tables of the store and their keys. A key begins with its table; ids and channels are length-prefixed, so that a
+//! prefix of whole fields is a range.
+
+use postrider_protocol::{Channel, Id, Sender, Writer};
+
+/// How many tables there are.
+pub(crate) const TABLES: usize = 10;
+
+/// A table; its number is the first byte of its keys.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+#[repr(u8)]
+pub(crate) enum Table {
+    /// Block number → consecutive entries of one slot.
+    Block = 1,
+    /// Tenant, channel → its row and the places of the entries after the last full index page.
+    Channel = 2,
+    /// Tenant, channel, page → the places of 64 entries.
+    Index = 3,
+    /// Tenant, channel, user → membership.
+    Member = 4,
+    /// Tenant, user, channel → conversation.
+    Conversation = 5,
+    /// Slot, tenant, user, sender, part → what the sender had accepted.
+    Sender = 6,
+    /// Slot, tenant, user → up to where senders were forgotten.
+    Forgotten = 7,
+    /// Slot → epoch, position, time.
+    Slot = 8,
+    /// What the store covers.
+    Marker = 9,
+    /// What a checkpoint is about to write.
+    Intent = 10,
+}
+
+impl Table {
+    pub(crate) const ALL: [Self; TABLES] = [
+        Self::Block,
+        Self::Channel,
+        Self::Index,
+        Self::Member,
+        Self::Conversation,
+        Self::Sender,
+        Self::Forgotten,
+        Self::Slot,
+        Self::Marker,
+        Self::Intent,
+    ];
+
+    /// The name of the table of `key`.
+    pub(crate) fn name_of(key: &[u8]) -> &'static str {
+        const NAMES: [&str; TABLES] =
+            ["block", "channel", "index", "member", "conversation", "sender", "forgotten", "slot", "marker", "intent"];
+        let number = key.first().copied().unwrap_or_default();
+        NAMES.get(usize::from(number).wrapping_sub(1)).copied().unwrap_or("unknown")
+    }
+
+    /// Its place in counts per table.
+    pub(crate) const fn index(self) -> usize {
+        self as usize - 1
+    }
+
+    fn key(self) -> Vec<u8> {
+        vec![self as u8]
+    }
+}
+
+pub(crate) fn block(number: u64) -> Vec<u8> {
+    let mut key = Table::Block.key();
+    key.u64(number);
+    key
+}
+
+pub(crate) fn channel(tenant: u32, channel: &Channel) -> Vec<u8> {
+    of_channel(Table::Channel, tenant, channel)
+}
+
+pub(crate) fn index(tenant: u32, channel: &Channel, page: u64) -> Vec<u8> {
+    let mut key = of_channel(Table::Index, tenant, channel);
+    key.u64(page);
+    key
+}
+
+/// The prefix of the members of a channel.
+pub(crate) fn members(tenant: u32, channel: &Channel) -> Vec<u8> {
+    of_channel(Table::Member, tenant, channel)
+}
+
+pub(crate) fn member(tenant: u32, channel: &Channel, user: &Id) -> Vec<u8> {
+    let mut key = members(tenant, channel);
+    key.bytes8(user.as_bytes());
+    key
+}
+
+fn of_channel(table: Table, tenant: u32, channel: &Channel) -> Vec<u8> {
+    let mut key = table.key();
+    key.u32(tenant);
+    key.raw(channel.as_bytes());
+    key
+}
+
+/// The prefix of the conversations of a user.
+pub(crate) fn conversations(tenant: u32, user: &Id) -> Vec<u8> {
+    let mut key = Table::Conversation.key();
+    key.u32(tenant);
+    key.bytes8(user.as_bytes());
+    key
+}
+
+pub(crate) fn conversation(tenant: u32, user: &Id, channel: &Channel) -> Vec<u8> {
+    let mut key = conversations(tenant, user);
+    key.raw(channel.as_bytes());
+    key
+}
+
+fn of_slot(table: Table, slot: u8, tenant: u32, user: &Id) -> Vec<u8> {
+    let mut key = table.key();
+    key.u8(slot);
+    key.u32(tenant);
+    key.bytes8(user.as_bytes());
+    key
+}
+
+/// The prefix of the senders of a user in a slot.
+pub(crate) fn senders(slot: u8, tenant: u32, user: &Id) -> Vec<u8> {
+    of_slot(Table::Sender, slot, tenant, user)
+}
+
+/// Part 0 is the row itself, the others hold answers.
+pub(crate) fn sender(slot: u8, tenant: u32, user: &Id, sender: &Sender, part: u8) -> Vec<u8> {
+    let mut key = senders(slot, tenant, user);
+    key.raw(sender.as_bytes());
+    key.u8(part);
+    key
+}
+
+pub(crate) fn forgotten(slot: u8, tenant: u32, user: &Id) -> Vec<u8> {
+    of_slot(Table::Forgotten, slot, tenant, user)
+}
+
+pub(crate) fn slot(slot: u8) -> Vec<u8> {
+    vec![Table::Slot as u8, slot]
+}
+
+pub(crate) fn marker() -> Vec<u8> {
+    Table::Marker.key()
+}
+
+pub(crate) fn intent() -> Vec<u8> {
+    Table::Intent.key()
+}
