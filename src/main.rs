@@ -1,2 +1,15 @@
-//! x
-fn main() {}
+//! `postrider`: the command line over the library of the same name.
+
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    match postrider::cli::run() {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(failure) => {
+            if !failure.text.is_empty() {
+                eprintln!("postrider: {failure}");
+            }
+            ExitCode::from(failure.code)
+        }
+    }
+}

@@ -3,7 +3,10 @@
 //! A handle is an atomic that clones cheaply; labelled handles are found once, not at each use, except for rare events.
 //! No user and no channel is ever a label. Histograms count seconds unless their name says otherwise.
 
-use std::{fmt, time::SystemTime};
+use std::{
+    fmt,
+    time::{Instant, SystemTime},
+};
 
 use postrider_protocol::{Kind, Reason};
 use prometheus_client::{
@@ -71,6 +74,10 @@ pub struct PerTransport {
     /// Connections turned away over `listeners.max_connections`.
     pub turned_away: Counter,
 }
+
+/// Runs from the append of a batch to the end of its fdatasync. The committer itself knows no clock.
+#[derive(Debug)]
+pub struct CommitTimer(Instant);
 
 /// All metrics of one server. Cheap to share; nothing here waits.
 pub struct Metrics {
@@ -262,6 +269,19 @@ impl Metrics {
     #[must_use]
     pub fn queue(&self, name: &'static str) -> Gauge {
         self.queues.get_or_create_owned(&[("queue", name)])
+    }
+
+    /// Starts the clock of a batch.
+    #[must_use]
+    pub fn commit_timer(&self) -> CommitTimer {
+        CommitTimer(Instant::now())
+    }
+
+    /// Counts a batch of so many entries that is durable now.
+    pub fn committed(&self, timer: CommitTimer, entries: usize) {
+        self.commit_duration.observe(timer.0.elapsed().as_secs_f64());
+        self.commit_entries.observe(entries as f64);
+        self.entries_committed.inc_by(entries as u64);
     }
 
     /// Everything in the OpenMetrics text format.

@@ -52,6 +52,14 @@ impl<T: Setting> Node for T {
     }
 }
 
+/// Whether the server is run by `postrider dev`, whose pages are handed tokens. Only that command sets it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Dev(pub bool);
+
+impl Node for Dev {
+    fn walk(&mut self, _: &str, _: &[&str], _: Visitor<'_>) {}
+}
+
 macro_rules! sections {
     ($($(#[doc = $about:literal])* $section:ident {
         $($(#[doc = $doc:literal])* $field:ident: $ty:ty = $default:expr,)*
@@ -108,6 +116,8 @@ sections! {
         drain: Drain = Drain::default(),
         /// What is logged, to stderr.
         log: Log = Log::default(),
+        /// Whether this is `postrider dev`; no key sets it.
+        dev: Dev = Dev(false),
     }
     /// Where clients connect.
     Listeners {
@@ -248,9 +258,12 @@ sections! {
     }
     /// What is logged, to stderr.
     Log {
-        /// How much.
+        /// How much is logged.
         level: LogLevel = LogLevel::Info,
-        /// How lines look.
+        /// How lines look: text on a terminal and JSON otherwise, or always the same.
         format: LogFormat = LogFormat::Auto,
     }
 }
+
+#[cfg(test)]
+mod tests;

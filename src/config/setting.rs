@@ -93,16 +93,16 @@ impl Size {
         Self(n << 20)
     }
 
-    /// It as a length in memory.
+    /// It as a number of bytes.
     #[must_use]
-    pub fn len(self) -> usize {
-        usize::try_from(self.0).unwrap_or(usize::MAX)
+    pub const fn bytes(self) -> u64 {
+        self.0
     }
 
-    /// Whether it is nothing.
+    /// It as a length in memory.
     #[must_use]
-    pub const fn is_empty(self) -> bool {
-        self.0 == 0
+    pub fn as_usize(self) -> usize {
+        usize::try_from(self.0).unwrap_or(usize::MAX)
     }
 }
 
