@@ -260,10 +260,22 @@ impl ClientState {
         self.answers.pop_front()
     }
 
+    /// Whether a server has accepted a connection that has not ended.
+    #[must_use]
+    pub fn is_connected(&self) -> bool {
+        self.phase == Phase::Open
+    }
+
     /// What to do about the end of the last connection; none while there is one, and before the first.
     #[must_use]
     pub const fn retry(&self) -> Option<Retry> {
         self.ended
+    }
+
+    /// Whose state it is, once a server has told.
+    #[must_use]
+    pub const fn user(&self) -> Option<&Id> {
+        self.user.as_ref()
     }
 
     /// The sender that commands go under; a request for one before the first connection.
