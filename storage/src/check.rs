@@ -1,10 +1,201 @@
-//! The check: everything compared with everything, offline.
+//! The check: everything compared with everything, offline and without changing anything. The rows that the store must
+//! have are folded again from the log, in memory.
 
-use std::{path::Path, sync::Arc};
+use std::{
+    collections::{BTreeMap, HashMap},
+    path::Path,
+    sync::Arc,
+};
 
-use crate::{OpenError, disk::Disk, lock::Lock};
+use postrider_protocol::Channel;
 
+use crate::{
+    Locator, OpenError, Placed, Store, StoreError,
+    codec::{Marker, Row},
+    disk::Disk,
+    kv::Kv,
+    lock::Lock,
+    materialise::{Materialiser, Sizes},
+    memory::{Hold, MemoryDisk},
+    reader::Reader,
+    scan::{self, Scan},
+    slots::PerSlot,
+    space::Space,
+    table::{self, Table},
+};
+
+const SIZES: Sizes = Sizes { checkpoint_bytes: 16 << 20, window_bytes: 1 << 20 };
+
+/// What is found out while the log is read.
+struct Reading {
+    findings: Vec<String>,
+    positions: PerSlot<u64>,
+    seqs: HashMap<(u32, Channel), u64>,
+}
+
+impl Reading {
+    fn entry(&mut self, placed: &Placed, locator: Locator) {
+        let at = format!("log, segment {} byte {}", locator.segment, locator.offset);
+        if !placed.entry.is_whole() {
+            self.findings.push(format!("{at}: TLVs or body are damaged"));
+        }
+        let last = self.positions.at_mut(placed.slot);
+        if placed.position != *last + 1 {
+            self.findings.push(format!("{at}: position {} of slot {} after {last}", placed.position, placed.slot));
+        }
+        *last = placed.position;
+        match placed.entry.image() {
+            Err(error) => self.findings.push(format!("{at}: no image: {error}")),
+            Ok(image) => {
+                if image.channel.slot(placed.entry.tenant) != placed.slot {
+                    self.findings.push(format!("{at}: {:?} in slot {}", image.channel, placed.slot));
+                }
+                if image.seq > 0 {
+                    let last = self.seqs.entry((placed.entry.tenant, image.channel.detached())).or_default();
+                    if image.seq != *last + 1 {
+                        self.findings.push(format!("{at}: seq {} of {:?} after {last}", image.seq, image.channel));
+                    }
+                    *last = image.seq;
+                }
+            }
+        }
+    }
+}
+
+/// Checks a data directory whose lock is `lock`.
 pub(crate) fn run(disk: &Disk, id: u64, store: &Path, lock: Arc<Lock>) -> Result<Vec<String>, OpenError> {
-    let _ = (disk, id, store, lock);
-    Ok(Vec::new())
+    let mut reading = Reading { findings: Vec::new(), positions: PerSlot::default(), seqs: HashMap::new() };
+    let memory = MemoryDisk::new();
+    let folded = fold_anew(&memory, id, &lock)?;
+    let (expected, mut materialiser) = folded;
+    let scan = scan::scan::<OpenError>(disk, id, 1, &PerSlot::default(), &mut |batch, _| {
+        batch.iter().for_each(|(placed, locator)| reading.entry(placed, *locator));
+        materialiser.feed(batch);
+        if materialiser.is_enough() { Ok(materialiser.checkpoint_now()?) } else { Ok(()) }
+    })?;
+    materialiser.checkpoint_now()?;
+    let mut findings = reading.findings;
+    of_scan(&scan, &mut findings);
+    let found = match Kv::open(store, 64 << 20) {
+        Ok(kv) => Store::new(kv, Reader::new(disk.clone()), Space::endless(), lock),
+        Err(error) => {
+            findings.push(format!("store: {error}"));
+            return Ok(findings);
+        }
+    };
+    match found.kv().get(&table::marker()) {
+        Ok(Some(payload)) => {
+            compare(&found, &expected, &Marker::decode(Table::Marker, payload)?, &scan, &mut findings)?
+        }
+        Ok(None) => findings.push("store: no marker".into()),
+        Err(error) => findings.push(format!("store: {error}")),
+    }
+    Ok(findings)
+}
+
+/// An empty store in memory to fold into.
+fn fold_anew(memory: &MemoryDisk, id: u64, lock: &Arc<Lock>) -> Result<(Arc<Store>, Materialiser), OpenError> {
+    let hold = Hold::take(memory).ok_or(OpenError::Options("memory is in use"))?;
+    let reader = Reader::new(Disk::Memory(hold.clone()));
+    let store = Arc::new(Store::new(Kv::Memory(hold), reader, Space::endless(), Arc::clone(lock)));
+    let materialiser = Materialiser::start(Arc::clone(&store), SIZES, Arc::new(PerSlot::default()), None, id)?;
+    Ok((store, materialiser))
+}
+
+fn of_scan(scan: &Scan, findings: &mut Vec<String>) {
+    findings.extend(scan.oddities.iter().map(|what| format!("log: {what}")));
+    for loss in &scan.losses {
+        let (segment, offset) = (loss.segment, loss.offset);
+        findings.push(format!(
+            "log, segment {segment} byte {offset}: batches {} to {} are damaged or gone, {} entries can be read",
+            loss.first, loss.last, loss.salvaged
+        ));
+    }
+}
+
+/// Compares the store with what the log folds to, as far as the store covers the log.
+fn compare(
+    found: &Store,
+    expected: &Store,
+    marker: &Marker,
+    scan: &Scan,
+    findings: &mut Vec<String>,
+) -> Result<(), OpenError> {
+    let covers_all = scan.positions.iter().all(|(slot, position)| marker.covered.at(slot) == position);
+    let counts = found.kv().count();
+    match counts.as_ref().map(|counts| marker.differs(counts)) {
+        Ok(None) => {}
+        Ok(Some((table, must, is))) => {
+            let name = Table::name_of(&[table as u8]);
+            findings.push(format!("store: table {name} has {is} keys and not {must}"));
+        }
+        Err(error) => findings.push(format!("store: {error}")),
+    }
+    found.show(marker);
+    images(found, findings)?;
+    if !covers_all {
+        findings.push("store: does not cover the log yet; its rows were not compared".into());
+        return Ok(());
+    }
+    for table in [Table::Channel, Table::Member, Table::Conversation, Table::Sender, Table::Forgotten] {
+        let (found, expected) = (rows(found.kv(), table)?, rows(expected.kv(), table)?);
+        let keys = found.keys().chain(expected.keys().filter(|key| !found.contains_key(*key)));
+        for key in keys {
+            let (found, expected) = (found.get(key), expected.get(key));
+            if found != expected {
+                let name = Table::name_of(&[table as u8]);
+                let what = if found.is_none() { "is missing" } else { "differs from what the log says" };
+                findings.push(format!("store: {name} row {} {what}", key.escape_ascii()));
+            }
+        }
+    }
+    Ok(())
+}
+
+/// The rows of a table; of channels without their places, which depend on the blocks.
+fn rows(kv: &Kv, table: Table) -> Result<BTreeMap<Vec<u8>, Option<Vec<u8>>>, StoreError> {
+    let mut rows = BTreeMap::new();
+    kv.scan(&[table as u8], &mut |key, payload| {
+        let row = match payload {
+            Ok(payload) if table == Table::Channel => payload.get(..28).map(<[u8]>::to_vec),
+            Ok(payload) => Some(payload.to_vec()),
+            Err(_) => None,
+        };
+        rows.insert(key.to_vec(), row);
+        Ok(true)
+    })?;
+    Ok(rows)
+}
+
+/// Reads every image of the store from its block and from the log.
+fn images(store: &Store, findings: &mut Vec<String>) -> Result<(), OpenError> {
+    let mut channels = Vec::new();
+    store.kv().scan(&[Table::Channel as u8], &mut |key, _| {
+        let tenant = crate::entry::be32(key, 1);
+        let channel = key.get(5..).and_then(|channel| Channel::new(channel.to_vec().into()));
+        channels.extend(channel.map(|channel| (tenant, channel)));
+        Ok(true)
+    })?;
+    for (tenant, channel) in channels {
+        if let Err(error) = images_of(store, tenant, &channel, findings) {
+            findings.push(format!("store: {channel:?}: {error}"));
+        }
+    }
+    Ok(())
+}
+
+fn images_of(store: &Store, tenant: u32, channel: &Channel, findings: &mut Vec<String>) -> Result<(), StoreError> {
+    let Some(stored) = store.stored_channel(tenant, channel)? else { return Ok(()) };
+    let (mut page, mut block) = (None, None);
+    for seq in 1..=stored.row.head {
+        let place = store.place(tenant, channel, &stored, seq, &mut page)?;
+        let is_it = |entry: &crate::Entry| entry.is(tenant, channel, seq) && entry.is_whole();
+        if !store.reader().entry(place.locator)?.as_ref().is_some_and(is_it) {
+            findings.push(format!("log: {channel:?} seq {seq} cannot be read"));
+        }
+        if store.has_block(place) && !store.from_block(place, &mut block)?.as_ref().is_some_and(is_it) {
+            findings.push(format!("store: {channel:?} seq {seq} is not in its block"));
+        }
+    }
+    Ok(())
 }

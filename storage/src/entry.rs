@@ -74,11 +74,6 @@ impl Entry {
             && self.image.get(CHANNEL_AT..).is_some_and(|rest| rest.starts_with(channel.as_bytes()))
     }
 
-    /// The time its image tells.
-    pub(crate) fn time_ms(&self) -> u64 {
-        self.image.get(12..20).and_then(|bytes| bytes.try_into().ok()).map_or(0, u64::from_be_bytes)
-    }
-
     /// Appends its record to `out`.
     pub(crate) fn write(&self, out: &mut Vec<u8>) {
         let at = out.len();

@@ -113,3 +113,9 @@ impl StoreError {
         move |source| Self::Io { what, source }
     }
 }
+
+impl From<io::Error> for OpenError {
+    fn from(source: io::Error) -> Self {
+        Self::Io { what: "reading the log".into(), source }
+    }
+}

@@ -229,10 +229,6 @@ impl Materialiser {
         Ok(())
     }
 
-    pub(crate) const fn marker(&self) -> &Marker {
-        &self.marker
-    }
-
     pub(crate) fn slot(&self, slot: u8) -> SlotRow {
         *self.slots.at(slot)
     }

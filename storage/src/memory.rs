@@ -33,6 +33,8 @@ struct State {
     store_unsynced: Vec<(Vec<u8>, Option<Vec<u8>>)>,
     fail_next_sync: bool,
     lose_next_sync: bool,
+    /// Writes that the store still takes.
+    store_budget: Option<usize>,
 }
 
 #[derive(Debug)]
@@ -65,7 +67,7 @@ impl MemoryDisk {
         let mut state = self.state();
         state.life += 1;
         state.is_open = false;
-        (state.fail_next_sync, state.lose_next_sync) = (false, false);
+        (state.fail_next_sync, state.lose_next_sync, state.store_budget) = (false, false, None);
         let unsynced = std::mem::take(&mut state.unsynced);
         for write in unsynced.iter().rev() {
             state.put(write.segment, write.offset, &write.old);
@@ -102,6 +104,11 @@ impl MemoryDisk {
     /// The next sync of the log says that it is done, and syncs nothing.
     pub fn lose_next_sync(&self) {
         self.state().lose_next_sync = true;
+    }
+
+    /// The store takes so many more writes, and then fails until the next crash.
+    pub fn stop_store_after(&self, writes: usize) {
+        self.state().store_budget = Some(writes);
     }
 
     /// Flips one bit of the log or of the store; `at` counts bits over all of it and wraps.
@@ -212,15 +219,25 @@ impl Hold {
         Ok(self.live()?.store.get(key).cloned())
     }
 
-    pub(crate) fn insert(&self, key: &[u8], value: &[u8]) -> io::Result<()> {
+    /// The disk, when the store may write once more.
+    fn for_store(&self) -> io::Result<MutexGuard<'_, State>> {
         let mut state = self.live()?;
+        if let Some(budget) = state.store_budget {
+            let left = budget.checked_sub(1).ok_or_else(|| io::Error::other("a store that fails by order"))?;
+            state.store_budget = Some(left);
+        }
+        Ok(state)
+    }
+
+    pub(crate) fn insert(&self, key: &[u8], value: &[u8]) -> io::Result<()> {
+        let mut state = self.for_store()?;
         let old = state.store.insert(key.to_vec(), value.to_vec());
         state.store_unsynced.push((key.to_vec(), old));
         Ok(())
     }
 
     pub(crate) fn delete(&self, key: &[u8]) -> io::Result<()> {
-        let mut state = self.live()?;
+        let mut state = self.for_store()?;
         let old = state.store.remove(key);
         state.store_unsynced.push((key.to_vec(), old));
         Ok(())

@@ -208,7 +208,7 @@ enum Unfit {
 
 impl From<std::io::Error> for Unfit {
     fn from(source: std::io::Error) -> Self {
-        Self::Fatal(OpenError::Io { what: "reading the log".into(), source })
+        Self::Fatal(source.into())
     }
 }
 
@@ -258,6 +258,10 @@ impl Opening<'_> {
             check_counts(&kv, marker)?;
         }
         let from = marker.as_ref().map_or(1, |marker| marker.segment.max(1));
+        // What recovery keeps may be in the page cache alone, after a process was killed; the store must not be ahead.
+        for number in self.place.disk.segments()?.into_iter().filter(|&number| number >= from) {
+            self.place.disk.open(number)?.sync_data()?;
+        }
         let total_bytes = self.total_bytes(from)?;
         if is_new && !rebuild && self.has_entries()? {
             return Err(Unfit::Store("it is missing".into()));

@@ -12,7 +12,6 @@ use crate::{
     Locator, Loss, Placed,
     batch::{self, Batch, Run},
     disk::Disk,
-    entry::be64,
     plant,
     segment::{self, Directory, SEGMENT_HEAD},
     slots::PerSlot,
@@ -360,9 +359,4 @@ impl Scanner<'_> {
 fn used(bytes: &[u8], at: usize) -> u64 {
     let rest = bytes.get(at..).unwrap_or_default();
     rest.iter().rposition(|&byte| byte != 0).map_or(0, |last| last as u64 + 1)
-}
-
-/// Whether the bytes of a segment hold a batch of another log: a copied or exchanged directory.
-pub(crate) fn is_foreign(bytes: &[u8], id: u64) -> bool {
-    bytes.starts_with(b"postride") && be64(bytes, 16) != id && segment::is_head(bytes, be64(bytes, 16), 1)
 }

@@ -212,7 +212,7 @@ impl Store {
         last: &mut Option<(u64, Bytes)>,
     ) -> Result<Option<Entry>, StoreError> {
         let Some((number, offset)) = place.block() else { return Ok(None) };
-        if number < self.oldest_block.load(Ordering::Acquire) {
+        if !self.has_block(place) {
             return Ok(None);
         }
         if last.as_ref().is_none_or(|(loaded, _)| *loaded != number) {
@@ -225,6 +225,11 @@ impl Store {
         }
         let block = last.as_ref().filter(|(_, block)| offset >= BLOCK_HEAD && offset < block.len());
         Ok(block.and_then(|(_, block)| Entry::parse(&block.slice(offset..))).map(|(entry, _)| entry))
+    }
+
+    /// Whether `place` is in a block that the store still keeps.
+    pub(crate) fn has_block(&self, place: Place) -> bool {
+        place.block().is_some_and(|(number, _)| number >= self.oldest_block.load(Ordering::Acquire))
     }
 
     pub(crate) fn stored_channel(&self, tenant: u32, channel: &Channel) -> Result<Option<StoredChannel>, StoreError> {

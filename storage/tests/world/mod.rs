@@ -1,0 +1,266 @@
+//! A small world of users who write to each other, with its own memory of what was acknowledged.
+#![allow(dead_code, reason = "each test uses what it needs")]
+#![allow(missing_docs, clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing)]
+
+use std::collections::BTreeMap;
+
+use bytes::Bytes;
+use postrider_protocol::{
+    Channel, From, Id, Image, ImageKind, ImageView, Sender, SenderKind, Tlvs, image_flag, packet::groups,
+};
+use postrider_storage::{
+    ChannelRow, ConversationRow, Entry, Found, Locator, MemberRow, MemoryDisk, OpenError, Opened, Options, Placed,
+    SLOTS, SenderTable, Store, Ticket, fold, open, open_memory,
+};
+
+pub fn options(path: impl Into<std::path::PathBuf>) -> Options {
+    Options {
+        segment_bytes: 64 << 10,
+        checkpoint_bytes: 24 << 10,
+        window_bytes: 64 << 10,
+        cache_bytes: 4 << 20,
+        reserve_bytes: 0,
+        ballast_bytes: 0,
+        ..Options::new(path)
+    }
+}
+
+pub fn id(text: &str) -> Id {
+    text.parse().unwrap()
+}
+
+/// What must be true: made by folding what was acknowledged.
+#[derive(Clone, Default)]
+pub struct Truth {
+    pub images: BTreeMap<(u32, Channel), Vec<Bytes>>,
+    pub channels: BTreeMap<(u32, Channel), Option<ChannelRow>>,
+    pub members: BTreeMap<(u32, Channel, Id), Option<MemberRow>>,
+    pub conversations: BTreeMap<(u32, Id, Channel), Option<ConversationRow>>,
+    pub senders: BTreeMap<(u8, u32, Id), SenderTable>,
+    pub positions: BTreeMap<u8, u64>,
+    pub numbers: BTreeMap<Id, u64>,
+    pub clock: u64,
+}
+
+impl Truth {
+    pub fn head(&self, channel: &Channel) -> u64 {
+        self.images.get(&(0, channel.clone())).map_or(0, |images| images.len() as u64)
+    }
+
+    /// Decides one entry of `kind` and folds it.
+    pub fn decide(&mut self, kind: u8, from: &Id, channel: &Channel, tlvs: Tlvs, body: &[u8], read: u64) -> Placed {
+        self.clock += 1;
+        let seq = if kind < 128 { self.head(channel) + 1 } else { 0 };
+        let number = self.numbers.entry(from.clone()).or_default();
+        *number += 1;
+        let is_cursor = kind == fold::CURSOR_KIND;
+        let sender =
+            if is_cursor { Sender::from_bytes([0; 8]) } else { Sender::issue(SenderKind::Kept, 7 + *number / 90) };
+        let author = From::of(from, channel);
+        let view = ImageView {
+            kind,
+            flags: if kind == 1 { image_flag::COUNTABLE } else { 0 },
+            seq,
+            time_ms: 1_000_000 + self.clock,
+            channel,
+            from: &author,
+            sender,
+            number: if is_cursor { 0 } else { *number },
+            tlvs: &tlvs,
+            body,
+        };
+        let oldest = number.saturating_sub(self.clock % 60).max(1);
+        let mut bytes = Vec::new();
+        let head_len = view.write(&mut bytes);
+        let entry = Entry::new(0, oldest, read, bytes.into(), head_len as u32);
+        let slot = channel.slot(0);
+        let position = self.positions.get(&slot).copied().unwrap_or_default() + 1;
+        let placed = Placed { slot, position, entry };
+        self.fold(&placed);
+        placed
+    }
+
+    pub fn fold(&mut self, placed: &Placed) {
+        let Placed { slot, position, entry } = placed;
+        let image: Image = entry.image().unwrap();
+        let channel = image.channel.clone();
+        self.positions.insert(*slot, *position);
+        if image.seq > 0 {
+            self.images.entry((0, channel.clone())).or_default().push(entry.image.clone());
+        }
+        ChannelRow::apply(self.channels.entry((0, channel.clone())).or_default(), *position, &image);
+        for user in fold::changed_members(&image) {
+            let row = self.members.entry((0, channel.clone(), user.clone())).or_default();
+            MemberRow::apply(row, *position, &user, &image);
+        }
+        for user in fold::changed_conversations(&image, entry.read) {
+            let row = self.conversations.entry((0, user.clone(), channel.clone())).or_default();
+            ConversationRow::apply(row, *position, &user, &image, entry.read);
+        }
+        if let Some(user) = fold::changed_sender(&image) {
+            let crc = fold::intent(image.kind, image.flags, &image.tlvs, &image.body);
+            self.senders.entry((*slot, 0, user)).or_default().apply(*position, &image, entry.oldest, crc);
+        }
+    }
+
+    pub fn message(&mut self, from: u64, to: u64, body: &[u8]) -> Placed {
+        let (from, to) = (id(&format!("user-{from}")), id(&format!("user-{to}")));
+        let channel = Channel::person(&from, &to);
+        let read = if body.len() % 3 == 0 { self.head(&channel) } else { 0 };
+        self.decide(1, &from, &channel, Tlvs::from_pairs([(1, &b"text/plain"[..])]), body, read)
+    }
+
+    /// Some entry of some kind, told by `dice`.
+    pub fn some(&mut self, dice: u64) -> Placed {
+        let (a, b, c) = (dice % 7, (dice / 7) % 7, (dice / 49) % 11);
+        let user = id(&format!("user-{a}"));
+        let other = id(&format!("user-{b}"));
+        let channel = Channel::person(&user, &other);
+        let group = Channel::group(&id(&format!("group-{}", dice % 5)));
+        let member =
+            |truth: &Self, user: &Id| truth.members.get(&(0, group.clone(), user.clone())).is_some_and(Option::is_some);
+        let list = |users: &[Id]| {
+            let mut body = Vec::new();
+            groups::write_users(&mut body, users);
+            body
+        };
+        let group_kind = |truth: &mut Self, kind: ImageKind, users: &[Id]| {
+            truth.decide(kind as u8, &user, &group, Tlvs::new(), &list(users), 0)
+        };
+        match c {
+            0 if self.head(&group) == 0 => group_kind(self, ImageKind::GroupCreated, &[]),
+            1 if self.head(&group) > 0 && !member(self, &other) => {
+                group_kind(self, ImageKind::MembersJoined, std::slice::from_ref(&other))
+            }
+            2 if member(self, &other) => group_kind(self, ImageKind::MembersRemoved, std::slice::from_ref(&other)),
+            3 if member(self, &user) => {
+                self.decide(1, &user, &group, Tlvs::new(), &vec![b'g'; (dice % 500) as usize], 0)
+            }
+            4 if self.head(&channel) > 0 => {
+                let device = format!("device-{}", dice % 13);
+                let tlvs = Tlvs::from_pairs([(fold::DEVICE_TAG, device.as_bytes())]);
+                let head = self.head(&channel).to_be_bytes();
+                self.decide(fold::CURSOR_KIND, &user, &channel, tlvs, &head, 0)
+            }
+            5 if self.head(&channel) > 0 => {
+                let head = self.head(&channel).to_be_bytes();
+                self.decide(fold::READ_KIND, &user, &channel, Tlvs::new(), &head, 0)
+            }
+            6 => self.message(a, b, &vec![b'x'; (dice % 9_000) as usize]),
+            _ => self.message(a, b, format!("message {dice}").as_bytes()),
+        }
+    }
+
+    /// Everything acknowledged is in the store, and nothing else.
+    pub fn check(&self, store: &Store) {
+        for ((tenant, channel), images) in &self.images {
+            let found = store.read(*tenant, channel, 1, u64::MAX).unwrap();
+            assert_eq!(found.len(), images.len(), "{channel:?}");
+            for (seq, (found, image)) in found.iter().zip(images).enumerate() {
+                assert!(*found == Found::Image(image.clone()), "{channel:?} {}", seq + 1);
+            }
+        }
+        for ((tenant, channel), row) in &self.channels {
+            assert_eq!(store.channel(*tenant, channel).unwrap(), *row);
+        }
+        for ((tenant, user, channel), row) in &self.conversations {
+            assert_eq!(store.conversation(*tenant, user, channel).unwrap(), *row);
+            assert_eq!(store.conversations(*tenant, user).unwrap().iter().any(|(c, _)| c == channel), row.is_some());
+        }
+        for ((tenant, channel, user), row) in &self.members {
+            let members = store.members(*tenant, channel).unwrap();
+            assert_eq!(members.into_iter().find(|(id, _)| id == user).map(|(_, row)| row), *row);
+        }
+        for ((slot, tenant, user), table) in &self.senders {
+            let sorted = |mut table: SenderTable| {
+                table.senders.sort_by_key(|row| row.sender);
+                table
+            };
+            assert_eq!(sorted(store.senders(*slot, *tenant, user).unwrap()), sorted(table.clone()));
+        }
+    }
+
+    /// What is served is right, if not complete: every image is the one that was acknowledged for its seq.
+    pub fn check_no_wrong(&self, store: &Store) -> usize {
+        let mut missing = 0;
+        for ((tenant, channel), images) in &self.images {
+            let found = store.read(*tenant, channel, 1, u64::MAX).unwrap();
+            assert!(found.len() <= images.len());
+            missing += images.len() - found.len();
+            for (seq, (found, image)) in found.iter().zip(images).enumerate() {
+                match found {
+                    Found::Image(found) => assert!(found == image, "wrong image: {channel:?} {}", seq + 1),
+                    Found::Missing => missing += 1,
+                }
+            }
+        }
+        missing
+    }
+}
+
+/// Where the world is stored.
+#[derive(Clone)]
+pub enum Ground {
+    Memory(MemoryDisk),
+    Files,
+}
+
+/// A running store.
+pub struct World {
+    pub opened: Opened,
+    pub truth: Truth,
+    pub epochs: [u32; SLOTS],
+}
+
+impl World {
+    pub fn open(options: &Options, truth: Truth) -> Result<Self, OpenError> {
+        open(options, &mut |_| {}).map(|opened| Self::of(opened, truth))
+    }
+
+    pub fn open_memory(disk: &MemoryDisk, options: &Options, truth: Truth) -> Result<Self, OpenError> {
+        open_memory(disk, options).map(|opened| Self::of(opened, truth))
+    }
+
+    fn of(opened: Opened, truth: Truth) -> Self {
+        let epochs = std::array::from_fn(|slot| opened.slots[slot].epoch);
+        Self { opened, truth, epochs }
+    }
+
+    /// Appends without waiting.
+    pub fn append(&mut self, entries: &[Placed]) -> Ticket {
+        self.opened.log.append(&self.epochs, entries).unwrap()
+    }
+
+    /// Appends, waits, feeds and makes a checkpoint when one is due.
+    pub fn commit(&mut self, entries: Vec<Placed>) -> Vec<Locator> {
+        let ticket = self.append(&entries);
+        let locators = self.opened.log.wait(ticket).unwrap();
+        self.opened.materialiser.feed(entries.into_iter().zip(locators.clone()).collect());
+        if self.opened.materialiser.is_due() {
+            self.opened.materialiser.checkpoint().unwrap();
+        }
+        locators
+    }
+
+    /// Commits `count` entries told by `seed`, in batches of up to `batch`.
+    pub fn run(&mut self, seed: u64, count: u64, batch: u64) {
+        let mut dice = seed;
+        let mut left = count;
+        while left > 0 {
+            let size = batch.min(left);
+            let entries = (0..size)
+                .map(|_| {
+                    dice = dice.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+                    self.truth.some(dice >> 33)
+                })
+                .collect();
+            self.commit(entries);
+            left -= size;
+        }
+    }
+
+    pub fn close(self) -> Truth {
+        self.opened.log.close().unwrap();
+        self.truth
+    }
+}
