@@ -5,6 +5,8 @@
 mod config;
 mod dev;
 mod health;
+mod listen;
+mod send;
 mod serve;
 mod store;
 mod token;
@@ -69,6 +71,10 @@ enum Command {
     Config(config::ConfigCommand),
     /// Print a token for a user
     Token(token::TokenArgs),
+    /// Send one message and wait until it is durable
+    Send(send::SendArgs),
+    /// Print what a device receives, and acknowledge it
+    Listen(listen::ListenArgs),
     /// Look into a data directory
     #[command(subcommand)]
     Store(store::StoreCommand),
@@ -88,6 +94,8 @@ pub fn run() -> Result<(), Failure> {
         Command::Serve(args) => serve::run(&args),
         Command::Config(command) => config::run(&command),
         Command::Token(args) => token::run(&args),
+        Command::Send(args) => block_on(send::run(args)),
+        Command::Listen(args) => block_on(listen::run(args)),
         Command::Store(command) => store::run(&command),
         Command::Health(args) => health::run(&args),
         Command::Version => {
