@@ -1,0 +1,79 @@
+//! What decodes has one spelling: input is a kind and a payload, so that no checksum stands in the way.
+#![no_main]
+
+use bytes::Bytes;
+use libfuzzer_sys::fuzz_target;
+use postrider_protocol::{
+    Channel, HEADER_BYTES, Image, Tlvs,
+    frame::Frame,
+    packet::{MembersPage, Packet, SyncItem, groups, marks},
+};
+
+fn image(bytes: Bytes) {
+    if let Ok(image) = Image::decode(bytes.clone()) {
+        let mut out = Vec::new();
+        image.write(&mut out);
+        assert_eq!(out, bytes);
+        let _ = image.author();
+    }
+}
+
+fn fields(bytes: &Bytes) {
+    let mut out = Vec::new();
+    if let Ok((group, users)) = groups::read_change(bytes.clone()) {
+        groups::write_change(&mut out, &group, &users);
+        assert_eq!(out, *bytes);
+    }
+    out.clear();
+    if let Ok(users) = groups::read_users(bytes.clone()) {
+        groups::write_users(&mut out, &users);
+        assert_eq!(out, *bytes);
+    }
+    out.clear();
+    if let Ok((group, after)) = groups::read_members(bytes.clone()) {
+        groups::write_members(&mut out, &group, after.as_ref());
+        assert_eq!(out, *bytes);
+    }
+    out.clear();
+    if let Ok(page) = MembersPage::decode(bytes.clone()) {
+        page.write(&mut out);
+        assert_eq!(out, *bytes);
+    }
+    out.clear();
+    if let Ok((channel, seq)) = marks::read_mark(bytes.clone()) {
+        marks::write_mark(&mut out, &channel, seq);
+        assert_eq!(out, *bytes);
+    }
+    if let Some(channel) = Channel::new(bytes.clone()) {
+        let (user, _) = channel.ids();
+        if let Ok(again) = Channel::from_address(&user, &channel.address_for(&user)) {
+            assert_eq!(again, channel);
+        }
+    }
+    if let Ok(tlvs) = Tlvs::parse(bytes.clone(), 0) {
+        assert_eq!(Tlvs::from_pairs(tlvs.iter()), tlvs);
+    }
+}
+
+fuzz_target!(|data: &[u8]| {
+    let Some((&kind, payload)) = data.split_first() else { return };
+    let payload = Bytes::copy_from_slice(payload);
+    if let Ok(Some(packet)) = Packet::decode(Frame { kind, payload: payload.clone() }) {
+        let mut out = Vec::new();
+        packet.encode(&mut out);
+        assert_eq!(out.get(HEADER_BYTES..), Some(&payload[..]));
+        match packet {
+            Packet::Synced(synced) => synced.items.into_iter().for_each(|item| {
+                if let SyncItem::Image(bytes) = item {
+                    image(bytes);
+                }
+            }),
+            Packet::Listed(listed) => listed.conversations.into_iter().for_each(|it| image(it.image)),
+            Packet::Call(call) => fields(&call.fields),
+            Packet::Reply(reply) => fields(&reply.fields),
+            _ => {}
+        }
+    }
+    image(payload.clone());
+    fields(&payload);
+});
