@@ -135,6 +135,9 @@ fn fuzz(steps: &mut Steps, seconds: u64) -> Result {
         -Cllvm-args=-sanitizer-coverage-trace-compares -Ccodegen-units=1 -Cdebug-assertions";
     let host = step::output(Command::new("rustc").args(["--print", "host-tuple"]))?.trim().to_owned();
     let built = step::target().join("fuzz");
+    steps.step("fuzz targets: seeds", || {
+        run(&mut cargo(&["run", "--quiet", "-p", "postrider-protocol", "--example", "seeds"]))
+    })?;
     steps.step("fuzz targets: build", || {
         step::require("c++", "g++")?;
         run(cargo(&[
