@@ -68,6 +68,7 @@ laws! {
         good [
             ("src/session.rs", "let t = Instant::now();"),
             ("src/hub.rs", "struct H { map: HashMap<u8, u8> } fn f(h: &H) { h.map.get(&1); }"),
+            ("src/view.rs", "let rows: HashMap<u8, u8> = x;\n// In any order: each is forgotten.\nfor row in rows {}"),
             ("src/slot/a.rs", "#[cfg(test)]\nmod tests { fn t() { Instant::now(); } }"),
         ];
     files_are_short:
@@ -102,8 +103,12 @@ laws! {
         bad [("storage/src/a.rs", "use postrider_bridge::Stream;"), ("protocol/Cargo.toml", "postrider-storage.workspace = true"), ("clients/rust/src/lib.rs", "use postrider_storage::Log;")],
         good [("src/a.rs", "use postrider_storage::Log;"), ("storage/src/a.rs", "use postrider_protocol::Image;")];
     cited_statements_exist:
-        bad [("tests/a.rs", "/// SPEC F-99\nfn f() {}"), ("SPEC.md", "**[F-1]** one.\n\n**[F-1]** again.\n")],
-        good [("SPEC.md", "**[F-1]** A frame is bytes.\n"), ("tests/a.rs", "/// SPEC F-1\nfn f() {}")];
+        bad [
+            ("tests/a.rs", "/// PR-2.1-99\nfn f() {}"),
+            ("clients/js/a.test.js", "test('PR-9-1 …')"),
+            ("SPEC.md", "- **PR-2.1-1** one.\n- **PR-2.1-1** again.\n"),
+        ],
+        good [("SPEC.md", "- **PR-2.1-1** A frame is bytes.\n"), ("tests/a.rs", "/// PR-2.1-1\nfn f() {}")];
     no_path_of_one_machine:
         bad [("README.md", "cd /ho\u{6d}e/alice/postrider"), (".ci/run", "cp x /ro\u{6f}t/x"), ("src/a.rs", "// see /Us\u{65}rs/bob/x")],
         good [("README.md", "cd ~/postrider; ls /tmp /var/lib/postrider")];

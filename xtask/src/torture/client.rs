@@ -3,25 +3,26 @@
 
 use std::{
     collections::{BTreeMap, BTreeSet, HashMap, VecDeque},
-    net::SocketAddr,
     sync::{Arc, atomic::Ordering::Relaxed},
     time::Duration,
 };
 
 use bytes::Bytes;
+use postrider_client::{Address, Tls};
 use postrider_protocol::{
     BODY_BYTES, Image, Reason, Sender, SenderKind, Tlvs, image_flag,
     packet::{
         ListPacket, ListedPacket, Packet, RecvackPacket, SendPacket, SendackPacket, SyncItem, SyncPacket, SyncedPacket,
     },
 };
-use tokio::{net::TcpStream, time};
+use tokio::time;
 
 use super::{
     bodies,
     chance::Chance,
     history::{Channel, Command, History, How, Intent, Listed, Outcome, Seen, User},
-    wire::Wire,
+    server::Site,
+    wire::{Wire, is_gone},
     world::{self, World},
 };
 use crate::Result;
@@ -89,7 +90,8 @@ enum Probe {
 pub struct Client {
     user: User,
     token: String,
-    address: SocketAddr,
+    address: Address,
+    tls: Tls,
     world: Arc<World>,
     chance: Chance,
     channels: Vec<Channel>,
@@ -112,11 +114,12 @@ pub struct Client {
 
 impl Client {
     /// A client of `user`.
-    pub fn new(user: User, token: String, address: SocketAddr, world: &Arc<World>, seed: u64, rate: f64) -> Self {
-        Self {
+    pub fn new(user: User, site: &Site, world: &Arc<World>, seed: u64, rate: f64) -> Result<Self> {
+        Ok(Self {
             user,
-            token,
-            address,
+            token: site.token(world::user_id(user).as_str(), world::device_id().as_str())?,
+            address: site.address(user)?.clone(),
+            tls: site.tls.clone(),
             world: Arc::clone(world),
             chance: Chance::new(seed, u64::from(user)),
             channels: world.channels_of(user),
@@ -133,7 +136,7 @@ impl Client {
             list_token: Bytes::new(),
             asks: VecDeque::new(),
             asked: None,
-        }
+        })
     }
 
     /// Sends while the world loads, through every loss of the connection; returns when all is answered.
@@ -142,7 +145,7 @@ impl Client {
             let result = self.session().await;
             let Err(error) = result else { continue };
             // The server is gone, which is what this is about; anything else is told.
-            if error.downcast_ref::<std::io::Error>().is_none() {
+            if !is_gone(error.as_ref()) {
                 self.world.surprise(format!("user {}: {error}", self.user));
             }
             time::sleep(Duration::from_millis(5 + self.chance.below(10))).await;
@@ -174,9 +177,7 @@ impl Client {
 
     /// A connection, accepted; what was under way is put again, and what was missed is asked for.
     async fn open(&mut self) -> Result<Wire> {
-        let stream = TcpStream::connect(self.address).await?;
-        stream.set_nodelay(true)?;
-        let mut wire = Wire::new(Box::new(stream));
+        let mut wire = Wire::dial(&self.address, &self.tls).await?;
         let connack = wire.connect(&self.token, Some(&world::device_id()), self.sender).await?;
         if connack.reason != Reason::Ok {
             return Err(format!("CONNECT was refused: {}", connack.reason.name()).into());

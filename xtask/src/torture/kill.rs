@@ -24,6 +24,9 @@ pub struct Kill {
     /// Groups of six, beside the person channels.
     #[arg(long, default_value_t = 2)]
     groups: u32,
+    /// What the clients connect over, in turns.
+    #[arg(long, default_value = "tcp,tls,ws,wss")]
+    transports: String,
     #[command(flatten)]
     shared: Shared,
 }
@@ -31,7 +34,14 @@ pub struct Kill {
 impl Kill {
     /// So many cycles, the rest by default.
     pub fn cycles(cycles: u64) -> Self {
-        Self { cycles, users: 24, rate: 4_000, groups: 2, shared: Shared::default() }
+        Self {
+            cycles,
+            users: 24,
+            rate: 4_000,
+            groups: 2,
+            transports: "tcp,tls,ws,wss".to_owned(),
+            shared: Shared::default(),
+        }
     }
 
     /// The same with a fault planted.
@@ -45,7 +55,8 @@ impl Kill {
         let plan = Plan { users: self.users, rate: self.rate, groups: self.groups, seed: self.shared.seed() };
         let work = self.shared.work("kill")?;
         let program = self.shared.build("postrider", "postrider")?;
-        let site = Site::new(program, &work.join("run"), work.join("data"), self.shared.environment())?;
+        let mut site = Site::new(program, &work.join("run"), work.join("data"), self.shared.environment())?;
+        site.listen(&self.transports)?;
         let mut load = Load::start(&site, &plan)?;
         for _ in 0..self.cycles {
             load.cycle(Server::kill, || Ok(()))?;

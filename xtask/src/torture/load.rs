@@ -14,7 +14,7 @@ use postrider_protocol::{
     packet::{CallPacket, Packet, SyncItem, groups},
 };
 use serde_json::json;
-use tokio::{net::TcpStream, runtime::Runtime, task::JoinHandle};
+use tokio::{runtime::Runtime, task::JoinHandle};
 
 use super::{
     chance::Chance,
@@ -79,8 +79,7 @@ impl<'a> Load<'a> {
         let rate = f64::from(plan.rate) / f64::from(plan.users);
         let mut clients = Vec::new();
         for user in 0..plan.users {
-            let token = site.token(world::user_id(user).as_str(), world::device_id().as_str())?;
-            clients.push(runtime.spawn(Client::new(user, token, site.tcp, &world, plan.seed, rate).run()));
+            clients.push(runtime.spawn(Client::new(user, site, &world, plan.seed, rate)?.run()));
         }
         let (chance, seed) = (Chance::new(plan.seed, u64::MAX), plan.seed);
         Ok(Self { site, world, runtime, clients, history, server: Some(server), chance, seed, tally: Tally::default() })
@@ -153,9 +152,7 @@ impl<'a> Load<'a> {
 /// Opens a connection of `user` for asking.
 pub async fn ask_as(site: &Site, user: User) -> Result<(Wire, Sender)> {
     let token = site.token(world::user_id(user).as_str(), world::device_id().as_str())?;
-    let stream = TcpStream::connect(site.tcp).await?;
-    stream.set_nodelay(true)?;
-    let mut wire = Wire::new(Box::new(stream));
+    let mut wire = Wire::dial(site.address(user)?, &site.tls).await?;
     let connack = wire.connect(&token, None, Sender::request(SenderKind::OneShot)).await?;
     if connack.reason != Reason::Ok {
         return Err(format!("CONNECT was refused: {}", connack.reason.name()).into());

@@ -4,11 +4,13 @@ use std::{
     fs::{self, File},
     io::{Read, Write},
     net::{SocketAddr, TcpListener, TcpStream},
-    os::unix::fs::{OpenOptionsExt, PermissionsExt},
+    os::unix::fs::OpenOptionsExt,
     path::{Path, PathBuf},
     process::{Child, Command, ExitStatus, Stdio},
     time::{Duration, Instant},
 };
+
+use postrider_client::{Address, Tls, Transport};
 
 use crate::{Result, step};
 
@@ -23,8 +25,10 @@ pub struct Site {
     pub data: PathBuf,
     /// Where secret and logs are, outside the data.
     pub run: PathBuf,
-    /// Listens for TCP here.
-    pub tcp: SocketAddr,
+    /// Listens here, one address for each transport asked for.
+    pub addresses: Vec<Address>,
+    /// Whom clients trust.
+    pub tls: Tls,
     /// Listens for HTTP here.
     pub http: SocketAddr,
     /// Further `--set key=value`.
@@ -49,10 +53,31 @@ impl Site {
                 .open(&secret)?
                 .write_all(text.as_bytes())?;
         }
-        fs::set_permissions(&secret, fs::Permissions::from_mode(0o600))?;
-        let (tcp, http) = (free_port()?, free_port()?);
-        let settings = vec!["limits.user_rate=0".to_owned()];
-        Ok(Self { program, data, run: run.to_owned(), tcp, http, settings, environment })
+        let (cert, key) = (run.join("cert.pem"), run.join("key.pem"));
+        let made = rcgen::generate_simple_self_signed(["127.0.0.1".to_owned()])?;
+        fs::write(&cert, made.cert.pem())?;
+        write_private(&key, &made.signing_key.serialize_pem())?;
+        let settings = ["limits.user_rate=0", "log.level=warn"].map(str::to_owned).to_vec();
+        let (tls, http) = (Tls::with_ca_file(&cert)?, free_port()?);
+        let mut site =
+            Self { program, data, run: run.to_owned(), addresses: Vec::new(), tls, http, settings, environment };
+        site.listen("tcp")?;
+        Ok(site)
+    }
+
+    /// Listens on these transports, `tcp,tls,ws,wss`, and on no other.
+    pub fn listen(&mut self, transports: &str) -> Result {
+        self.addresses.clear();
+        for transport in transports.split(',') {
+            self.addresses.push(format!("{transport}://{}", free_port()?).parse()?);
+        }
+        Ok(())
+    }
+
+    /// The address for the client number `at`: the transports in turn.
+    pub fn address(&self, at: u32) -> Result<&Address> {
+        let at = usize::try_from(at)? % self.addresses.len().max(1);
+        Ok(self.addresses.get(at).ok_or("no listener")?)
     }
 
     /// The arguments of `postrider serve`.
@@ -60,7 +85,17 @@ impl Site {
         let mut arguments = vec!["serve".to_owned()];
         let mut set = |setting: String| arguments.extend(["--set".to_owned(), setting]);
         set(format!("storage.path={}", self.data.display()));
-        set(format!("listeners.tcp.addr={}", self.tcp));
+        for address in &self.addresses {
+            let transport = match address.transport() {
+                Transport::Tcp => "tcp",
+                Transport::Tls => "tls",
+                Transport::Ws => "ws",
+                Transport::Wss => "wss",
+            };
+            set(format!("listeners.{transport}.addr={}", address.authority()));
+        }
+        set(format!("tls.cert_file={}", self.run.join("cert.pem").display()));
+        set(format!("tls.key_file={}", self.run.join("key.pem").display()));
         set(format!("http.addr={}", self.http));
         set(format!("auth.jwt.secret_file={}", self.run.join("secret").display()));
         self.settings.iter().cloned().for_each(set);
@@ -174,6 +209,13 @@ impl Drop for Server {
         let _ = self.child.kill();
         let _ = self.child.wait();
     }
+}
+
+/// Writes a file that nobody else may read.
+fn write_private(path: &Path, text: &str) -> Result {
+    let _ = fs::remove_file(path);
+    let mut file = File::options().write(true).create_new(true).mode(0o600).open(path)?;
+    Ok(file.write_all(text.as_bytes())?)
 }
 
 /// An address on loopback that nobody listens on now.

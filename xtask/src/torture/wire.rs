@@ -1,42 +1,36 @@
 //! One connection to the server, packet by packet: no reconnect, no state, so that a suite sees exactly what was said.
 
-use std::{io, time::Duration};
+use std::time::Duration;
 
-use bytes::BytesMut;
+use postrider_client::{Address, Connection, ConnectionError, ConnectionReader, ConnectionWriter, Tls};
 use postrider_protocol::{
     Id, Reason, Sender, Tlvs, VERSION,
-    frame::Decoder,
     packet::{ConnackPacket, ConnectPacket, Conversation, ListPacket, Packet, SyncItem, SyncPacket, SyncedPacket},
 };
-use tokio::{
-    io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt},
-    time::timeout,
-};
+use tokio::time::timeout;
 
 use crate::Result;
 
 /// How long an answer may take before the suite says that there is none.
 const PATIENCE: Duration = Duration::from_secs(60);
 
-/// The most that is read at once.
-const READ_BYTES: usize = 64 * 1024;
-
-/// A stream of bytes, whatever carries it.
-pub trait Stream: AsyncRead + AsyncWrite + Unpin + Send {}
-impl<T: AsyncRead + AsyncWrite + Unpin + Send> Stream for T {}
-
 /// A connection.
 pub struct Wire {
-    stream: Box<dyn Stream>,
-    decoder: Decoder,
-    input: BytesMut,
-    out: Vec<u8>,
+    reader: ConnectionReader,
+    writer: ConnectionWriter,
+}
+
+/// Whether an error only says that the server is gone, which is what the suites bring about.
+pub fn is_gone(error: &(dyn std::error::Error + 'static)) -> bool {
+    use ConnectionError::{Dial, Ended, Io};
+    matches!(error.downcast_ref(), Some(Dial(_) | Ended | Io(_)))
 }
 
 impl Wire {
-    /// Over this stream.
-    pub fn new(stream: Box<dyn Stream>) -> Self {
-        Self { stream, decoder: Decoder::new(), input: BytesMut::new(), out: Vec::new() }
+    /// Connects, and says nothing yet.
+    pub async fn dial(address: &Address, tls: &Tls) -> Result<Self> {
+        let (reader, writer) = Connection::dial(address, tls).await?.split();
+        Ok(Self { reader, writer })
     }
 
     /// Says CONNECT and takes the CONNACK, which may be a refusal.
@@ -58,44 +52,27 @@ impl Wire {
 
     /// Puts a packet behind those that wait for [`Wire::flush`].
     pub fn put(&mut self, packet: &Packet) {
-        packet.encode(&mut self.out);
+        self.writer.feed(packet);
     }
 
-    /// Writes what was put. Not cancel safe.
+    /// Writes what was put.
     pub async fn flush(&mut self) -> Result {
-        self.stream.write_all(&self.out).await?;
-        self.out.clear();
-        Ok(self.stream.flush().await?)
+        Ok(self.writer.flush().await?)
     }
 
     /// The next packet that has arrived whole, without waiting.
     pub fn ready(&mut self) -> Result<Option<Packet>> {
-        while let Some(frame) = self.decoder.next_frame()? {
-            if let Some(packet) = Packet::decode(frame)? {
-                return Ok(Some(packet));
-            }
-        }
-        Ok(None)
+        Ok(self.reader.received()?)
     }
 
-    /// Reads a piece of the stream. Cancel safe.
+    /// Waits for more bytes. Cancel safe.
     pub async fn read(&mut self) -> Result {
-        self.input.reserve(READ_BYTES);
-        if self.stream.read_buf(&mut self.input).await? == 0 {
-            return Err(io::Error::from(io::ErrorKind::UnexpectedEof).into());
-        }
-        self.decoder.feed(self.input.split().freeze());
-        Ok(())
+        Ok(self.reader.fill().await?)
     }
 
     /// The next packet. Cancel safe.
     pub async fn next(&mut self) -> Result<Packet> {
-        loop {
-            if let Some(packet) = self.ready()? {
-                return Ok(packet);
-            }
-            self.read().await?;
-        }
+        Ok(self.reader.recv().await?)
     }
 
     /// The first packet for which `wanted` has an answer; others go to `aside`.
