@@ -415,7 +415,7 @@ fn check(world: &World) {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig { failure_persistence: None, ..ProptestConfig::with_cases(64) })]
+    #![proptest_config(ProptestConfig { failure_persistence: None, ..ProptestConfig::with_cases(32) })]
 
     #[test]
     fn nothing_is_lost_nothing_comes_twice_and_order_is_kept(seed in any::<u64>(), steps in 50usize..600) {

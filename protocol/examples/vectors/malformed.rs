@@ -103,20 +103,7 @@ fn fields(cases: &mut Cases) {
         out.bytes8(&[b'a'; 129]);
     });
     add("send: an id of 129 bytes", Kind::Send, &send(1, &long, 0, 0, b""));
-    let connect = |min: u8, max: u8, token: u16, device: &[u8], sender: u8| {
-        built(|out| {
-            out.raw(&[min, max]);
-            out.u16(token);
-            out.raw(&vec![b't'; usize::from(token)]);
-            out.bytes8(device);
-            out.raw(&[sender, 0, 0, 0, 0, 0, 0, 0]);
-        })
-    };
-    add("connect: version_max below version_min", Kind::Connect, &connect(1, 0, 0, b"", 1));
-    add("connect: token of 4,097 bytes", Kind::Connect, &connect(0, 0, 4097, b"", 1));
-    add("connect: a device that is no id", Kind::Connect, &connect(0, 0, 0, b"a/b", 1));
-    add("connect: sender kind 0", Kind::Connect, &connect(0, 0, 0, b"", 0));
-    add("connect: sender kind 3", Kind::Connect, &connect(0, 0, 0, b"", 3));
+    connects(&mut add);
     add("disconnect: a reason that is not known", Kind::Disconnect, &[0xff, 0xff]);
     add(
         "sendack: a reason that was skipped",
@@ -159,6 +146,23 @@ fn fields(cases: &mut Cases) {
             out.u8(0);
         }),
     );
+}
+
+fn connects(add: &mut impl FnMut(&str, Kind, &[u8])) {
+    let connect = |min: u8, max: u8, token: u16, device: &[u8], sender: u8| {
+        built(|out| {
+            out.raw(&[min, max]);
+            out.u16(token);
+            out.raw(&vec![b't'; usize::from(token)]);
+            out.bytes8(device);
+            out.raw(&[sender, 0, 0, 0, 0, 0, 0, 0]);
+        })
+    };
+    add("connect: version_max below version_min", Kind::Connect, &connect(1, 0, 0, b"", 1));
+    add("connect: token of 4,097 bytes", Kind::Connect, &connect(0, 0, 4097, b"", 1));
+    add("connect: a device that is no id", Kind::Connect, &connect(0, 0, 0, b"a/b", 1));
+    add("connect: sender kind 0", Kind::Connect, &connect(0, 0, 0, b"", 0));
+    add("connect: sender kind 3", Kind::Connect, &connect(0, 0, 0, b"", 3));
 }
 
 fn intervals(add: &mut impl FnMut(&str, Kind, &[u8]), group: &[u8]) {
