@@ -193,7 +193,7 @@ fn images_of(store: &Store, tenant: u32, channel: &Channel, findings: &mut Vec<S
         if !store.reader().entry(place.locator)?.as_ref().is_some_and(is_it) {
             findings.push(format!("log: {channel:?} seq {seq} cannot be read"));
         }
-        if store.has_block(place) && !store.from_block(place, &mut block)?.as_ref().is_some_and(is_it) {
+        if store.has_block(place) && !store.block_entry(place, &mut block)?.as_ref().is_some_and(is_it) {
             findings.push(format!("store: {channel:?} seq {seq} is not in its block"));
         }
     }

@@ -37,6 +37,9 @@ const FORMAT: u8 = 0;
 /// reorders writes loses data.
 const ENGINE_SEGMENT: usize = 8 << 20;
 
+/// Takes a key and its payload, or what is wrong with it; tells whether to go on.
+pub(crate) type Take<'a> = dyn FnMut(&[u8], Result<Bytes, StoreError>) -> Result<bool, StoreError> + 'a;
+
 /// A place for values.
 #[derive(Debug)]
 pub(crate) enum Kv {
@@ -122,11 +125,7 @@ impl Kv {
 
     /// Gives each key that begins with `prefix`, ascending, and its payload or what is wrong with it, to `take`, until
     /// that returns false.
-    pub(crate) fn scan(
-        &self,
-        prefix: &[u8],
-        take: &mut dyn FnMut(&[u8], Result<Bytes, StoreError>) -> Result<bool, StoreError>,
-    ) -> Result<(), StoreError> {
+    pub(crate) fn scan(&self, prefix: &[u8], take: &mut Take<'_>) -> Result<(), StoreError> {
         let mut step = |key: &[u8], value: &[u8]| take(key, unpack(key, &Bytes::copy_from_slice(value)));
         match self {
             Self::Sled(engine) => {

@@ -244,6 +244,6 @@ impl Steps<'_> {
     fn done(&mut self, step: Result<(), StoreError>) -> Result<(), StoreError> {
         step?;
         self.count += 1;
-        if self.count % SYNC_VALUES == 0 { self.kv.sync() } else { Ok(()) }
+        if self.count.is_multiple_of(SYNC_VALUES) { self.kv.sync() } else { Ok(()) }
     }
 }

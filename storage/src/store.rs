@@ -169,7 +169,7 @@ impl Store {
         for seq in from.max(1)..=to.min(stored.row.head) {
             let place = self.place(tenant, channel, &stored, seq, &mut page)?;
             let is_it = |entry: &Entry| entry.is(tenant, channel, seq) && entry.is_whole();
-            let mut entry = self.from_block(place, &mut block)?.filter(is_it);
+            let mut entry = self.block_entry(place, &mut block)?.filter(is_it);
             if entry.is_none() {
                 entry = self.reader.entry(place.locator)?.filter(is_it);
             }
@@ -206,7 +206,7 @@ impl Store {
     }
 
     /// The entry at `place`, if its block is there and sound; `last` keeps the block that was used last.
-    pub(crate) fn from_block(
+    pub(crate) fn block_entry(
         &self,
         place: Place,
         last: &mut Option<(u64, Bytes)>,

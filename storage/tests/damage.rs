@@ -117,7 +117,7 @@ fn s06_a_flipped_bit_in_the_store_is_never_served() {
         files.retain(|path| path.is_file() && fs::metadata(path).unwrap().len() > 0);
         files.sort();
         // Mostly sled's data, in the part that is used.
-        let path = files.iter().find(|path| path.ends_with("db")).filter(|_| dice(&mut state) % 4 > 0);
+        let path = files.iter().find(|path| path.ends_with("db")).filter(|_| !dice(&mut state).is_multiple_of(4));
         let path = path.unwrap_or(&files[dice(&mut state) % files.len()]);
         let used = fs::read(path).unwrap().iter().rposition(|&byte| byte != 0).unwrap() + 1;
         flip(path, dice(&mut state) % (used * 8));
@@ -167,7 +167,9 @@ fn s07_a_lost_or_broken_store_is_rebuilt() {
         damage(&dir.path().join("store"));
         let mut told = 0;
         let opened = open(&options(dir.path()), &mut |progress| told += u64::from(progress.rebuild)).unwrap();
-        assert!(opened.report.rebuilt.is_some() && told > 0, "{name}");
+        // What is left of a cut file may be a whole earlier state, on which the log goes on; conf is made anew.
+        let must = !matches!(name, "cut" | "conf emptied");
+        assert!(!must || (opened.report.rebuilt.is_some() && told > 0), "{name}");
         truth.check(&opened.store);
         drop(opened);
         assert_eq!(check(dir.path()).unwrap(), Vec::<String>::new(), "{name}");

@@ -106,7 +106,7 @@ impl Truth {
     pub fn message(&mut self, from: u64, to: u64, body: &[u8]) -> Placed {
         let (from, to) = (id(&format!("user-{from}")), id(&format!("user-{to}")));
         let channel = Channel::person(&from, &to);
-        let read = if body.len() % 3 == 0 { self.head(&channel) } else { 0 };
+        let read = if body.len().is_multiple_of(3) { self.head(&channel) } else { 0 };
         self.decide(1, &from, &channel, Tlvs::from_pairs([(1, &b"text/plain"[..])]), body, read)
     }
 
