@@ -2,7 +2,7 @@
 //! for a connection; while it is idle it holds no buffer.
 
 use std::cell::RefCell;
-use std::future::poll_fn;
+use std::future::{Future as _, poll_fn};
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll};
@@ -26,8 +26,8 @@ use crate::{
     metrics::Metrics,
     outbox::Farewell,
     reader::Reader,
-    session::{Effect, Session, Shared},
-    slot::Submission,
+    session::{Effect, ReadRequest, Session, Shared},
+    slot::{Now, Submission},
 };
 
 /// One read takes at most so much.
@@ -89,12 +89,11 @@ struct Driver {
     timer_at: u64,
 }
 
-/// Runs one connection to its end; `number` is unique in this process, `accepted_ms` when it was accepted.
-pub async fn drive(services: Arc<Services>, transport: Transport, number: u64) {
-    let now = services.clock.now();
-    let session = Session::new(Arc::clone(&services.shared), number, now);
+/// Runs one connection to its end; `number` is unique in this process, the time for CONNECT runs since `accepted`.
+pub async fn drive(services: Arc<Services>, transport: Transport, number: u64, accepted: Now) {
+    let session = Session::new(Arc::clone(&services.shared), number, accepted);
     let kind = transport.kind();
-    let timer_at = now.mono_ms;
+    let timer_at = accepted.mono_ms;
     let timer = Box::pin(tokio::time::sleep_until(Instant::from_std(services.clock.instant(timer_at))));
     let mut driver = Driver {
         services,
@@ -176,15 +175,8 @@ impl Driver {
                     }
                 }
                 Effect::Read(request) => {
-                    let Ok(permit) = Arc::clone(&self.services.reads).acquire_owned().await else { return };
-                    let reader = Arc::clone(&self.services.reader);
-                    let (clock, metrics) = (self.services.clock, Arc::clone(&self.services.metrics));
-                    tokio::task::spawn_blocking(move || {
-                        let start = std::time::Instant::now();
-                        request.run(&reader, clock.now().wall_ms);
-                        metrics.read_duration.observe(start.elapsed().as_secs_f64());
-                        drop(permit);
-                    });
+                    // Its own task: while it waits for its turn, the connection goes on.
+                    tokio::spawn(read(Arc::clone(&self.services), request));
                 }
             }
         }
@@ -316,9 +308,20 @@ impl Driver {
     }
 }
 
-use std::future::Future as _;
+/// Reads on the blocking pool, when fewer than the bound are reading.
+async fn read(services: Arc<Services>, request: ReadRequest) {
+    let Ok(permit) = Arc::clone(&services.reads).acquire_owned().await else { return };
+    let reading = tokio::task::spawn_blocking(move || {
+        let start = std::time::Instant::now();
+        request.run(&services.reader, services.clock.now().wall_ms);
+        services.metrics.read_duration.observe(start.elapsed().as_secs_f64());
+        drop(permit);
+    });
+    // A panic in it is told by the panic hook; the client asks again.
+    let _ = reading.await;
+}
 
-/// `Tlvs` of a refusal to connect.
+/// The one frame of a connection that is turned away.
 #[must_use]
 pub fn busy_frame(retry_after_ms: u32) -> Vec<u8> {
     let tlvs = Tlvs::from_pairs([(tag::RETRY_AFTER_MS, &retry_after_ms.to_be_bytes()[..])]);

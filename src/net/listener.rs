@@ -94,8 +94,9 @@ impl Listener {
     }
 
     async fn serve(&self, stream: TcpStream, services: Arc<Services>) {
+        let accepted = services.clock.now();
         match self.shake_hands(stream).await {
-            Some(transport) => drive(services, transport, NEXT.fetch_add(1, Ordering::Relaxed)).await,
+            Some(transport) => drive(services, transport, NEXT.fetch_add(1, Ordering::Relaxed), accepted).await,
             None => {
                 let counters = services.metrics.transport(self.kind);
                 counters.handshakes_failed.inc();

@@ -1,7 +1,7 @@
 //! Commands other than SEND: groups, read marks, cursors.
 
 use std::collections::BTreeSet;
-use std::sync::Arc;
+use std::sync::{Arc, atomic::Ordering};
 
 use postrider_protocol::{Channel, Id, ImageKind, Reason, Tlvs, packet::groups};
 use postrider_storage::{ConversationRow, MemberRow, StoreError, fold};
@@ -119,6 +119,9 @@ impl Decider {
     /// The device's cursor: nobody waits for it. One that the user may not have closes the connection.
     pub(super) fn cursor(&mut self, origin: &Arc<Origin>, channel: &Channel, seq: u64) -> Result<(), StoreError> {
         let Some(device) = &origin.device else { return Ok(()) };
+        if self.rules.full.load(Ordering::Relaxed) {
+            return Ok(());
+        }
         let row = match self.visible(origin, channel)? {
             Some((row, last)) if seq <= last => row,
             _ => {

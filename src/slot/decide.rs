@@ -221,13 +221,13 @@ impl Decider {
         } else {
             &packet.tlvs
         };
-        let draft = Draft {
+        let mut draft = Draft {
             kind: ImageKind::Message.number(),
             flags: packet.flags,
             channel: &packet.channel,
             number: packet.number,
             oldest: packet.oldest,
-            read,
+            read: 0,
             tlvs,
             body: &packet.body,
             crc: fold::intent(ImageKind::Message.number(), packet.flags, tlvs, &packet.body),
@@ -251,11 +251,10 @@ impl Decider {
         let Some(audience) = audience else {
             return Ok(Outcome::Refused(Refusal::new(Reason::NoChannel, "no such channel for this user")));
         };
-        let mut rows = Vec::new();
-        if channel.head == 0 {
-            rows = first_rows(draft.channel);
-        }
-        if read > 0 && rows.is_empty() {
+        // The read mark never goes beyond what was there to be read.
+        draft.read = read.min(channel.head);
+        let mut rows = if channel.head == 0 { first_rows(draft.channel) } else { Vec::new() };
+        if draft.read > 0 && rows.is_empty() {
             let row = self.conversation(origin.tenant, &origin.user, draft.channel)?;
             rows.push((origin.user.clone(), row));
         }
