@@ -7,6 +7,7 @@ use postrider_protocol::Id;
 
 use crate::{
     hub::Hub,
+    metrics::Metrics,
     outbox::OutboxBounds,
     slot::{Accepted, Audience},
 };
@@ -16,22 +17,25 @@ use crate::{
 pub struct Deliverer {
     hub: Arc<Hub>,
     bounds: Arc<OutboxBounds>,
+    metrics: Arc<Metrics>,
 }
 
 impl Deliverer {
     /// Over the sessions of `hub`.
     #[must_use]
-    pub const fn new(hub: Arc<Hub>, bounds: Arc<OutboxBounds>) -> Self {
-        Self { hub, bounds }
+    pub const fn new(hub: Arc<Hub>, bounds: Arc<OutboxBounds>, metrics: Arc<Metrics>) -> Self {
+        Self { hub, bounds, metrics }
     }
 
-    /// Tells the audience of each entry; returns how many frames were queued.
-    pub fn deliver(&self, accepted: &[Accepted]) -> u64 {
-        let mut queued = 0;
+    /// Tells the audience of each entry.
+    pub fn deliver(&self, accepted: &[Accepted]) {
+        let (mut queued, mut dropped) = (0, 0);
         for entry in accepted {
             let mut tell = |user: &Id| {
                 self.hub.for_each(entry.placed.entry.tenant, user, entry.except, |outbox| {
-                    queued += u64::from(outbox.push_live(&entry.frame));
+                    let taken = outbox.push_live(&entry.frame);
+                    queued += u64::from(taken);
+                    dropped += u64::from(!taken);
                 });
             };
             match &entry.audience {
@@ -53,6 +57,8 @@ impl Deliverer {
                 self.hub.shed(|| !self.bounds.is_over());
             }
         }
-        queued
+        self.metrics.deliveries.inc_by(queued);
+        self.metrics.live_dropped.inc_by(dropped);
+        self.metrics.outbound_queue_bytes.set(i64::try_from(self.bounds.total()).unwrap_or(i64::MAX));
     }
 }

@@ -90,18 +90,12 @@ pub struct Metrics {
     queues: Family<Labels<1>, Gauge>,
     /// Frames read from clients.
     pub frames_received: ByKind,
-    /// Frames given to the sockets of clients.
-    pub frames_sent: ByKind,
     /// Bytes read from clients, within TLS and WebSocket.
     pub bytes_received: Counter,
     /// Bytes given to the sockets of clients, within TLS and WebSocket.
     pub bytes_sent: Counter,
     /// Sessions past CONNECT.
     pub sessions: Gauge,
-    /// From a whole SEND to its SENDACK in the outbox.
-    pub publish_duration: Histogram,
-    /// From a whole SEND to its RECVs in the outboxes.
-    pub delivery_duration: Histogram,
     /// From the append of a batch to the end of its fdatasync.
     pub commit_duration: Histogram,
     /// Entries of a batch.
@@ -112,8 +106,6 @@ pub struct Metrics {
     pub deliveries: Counter,
     /// Live frames dropped because their outbox was full; the client is told LAG and syncs.
     pub live_dropped: Counter,
-    /// LAGs told.
-    pub lags: Counter,
     /// Connections closed with `SLOW_CONSUMER`.
     pub slow_consumers: Counter,
     /// One LIST or SYNC, from request to answer.
@@ -122,15 +114,11 @@ pub struct Metrics {
     pub checkpoint_duration: Histogram,
     /// Bytes of log that the store does not hold yet.
     pub checkpoint_pending_bytes: Gauge,
-    /// Bytes on disk, log and store.
-    pub disk_bytes: Gauge,
-    /// Bytes of the log alone.
-    pub log_bytes: Gauge,
     /// Bytes of live frames that wait in all outboxes.
     pub outbound_queue_bytes: Gauge,
     /// Slots whose channels this node writes.
     pub slots_owned: Gauge,
-    /// Seqs that a reader was told are quarantined.
+    /// Gaps that a reader was told are quarantined.
     pub quarantined: Counter,
 }
 
@@ -184,12 +172,9 @@ impl Metrics {
             auth_failures: register!(registry, "auth_failures", "CONNECTs refused for their token, by reason"),
             queues: register!(registry, "queue_length", "What waits in a queue between stages"),
             frames_received: ByKind::register(registry, "frames_received", "Frames read from clients"),
-            frames_sent: ByKind::register(registry, "frames_sent", "Frames given to sockets of clients"),
             bytes_received: register!(registry, "bytes_received", "Bytes read from clients"),
             bytes_sent: register!(registry, "bytes_sent", "Bytes given to sockets of clients"),
             sessions: register!(registry, "sessions", "Sessions past CONNECT"),
-            publish_duration: register_seconds!(registry, "publish_duration", "From a whole SEND to its SENDACK"),
-            delivery_duration: register_seconds!(registry, "delivery_duration", "From a whole SEND to its RECVs"),
             commit_duration: register_seconds!(registry, "store_commit_duration", "Append and fdatasync of a batch"),
             commit_entries: register!(
                 registry,
@@ -200,16 +185,13 @@ impl Metrics {
             entries_committed: register!(registry, "entries_committed", "Entries made durable"),
             deliveries: register!(registry, "deliveries", "Images given to outboxes"),
             live_dropped: register!(registry, "live_frames_dropped", "Live frames dropped at full outboxes"),
-            lags: register!(registry, "lags", "LAGs told"),
             slow_consumers: register!(registry, "slow_consumer_disconnects", "Closed with SLOW_CONSUMER"),
             read_duration: register_seconds!(registry, "read_duration", "One LIST or SYNC"),
             checkpoint_duration: register_seconds!(registry, "checkpoint_duration", "One checkpoint of the store"),
             checkpoint_pending_bytes: register!(registry, "checkpoint_pending_bytes", "Log that the store lacks"),
-            disk_bytes: register!(registry, "store_disk_bytes", "Bytes on disk, log and store"),
-            log_bytes: register!(registry, "store_log_bytes", "Bytes of the log"),
             outbound_queue_bytes: register!(registry, "outbound_queue_bytes", "Live bytes waiting in all outboxes"),
             slots_owned: register!(registry, "slots_owned", "Slots whose channels this node writes"),
-            quarantined: register!(registry, "quarantined_reads", "Seqs told as quarantined"),
+            quarantined: register!(registry, "quarantined_reads", "Gaps told as quarantined"),
             registry: owned,
         }
     }

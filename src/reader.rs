@@ -13,7 +13,7 @@ use postrider_protocol::{
 };
 use postrider_storage::{ConversationRow, Found, Store, StoreError};
 
-use crate::view::View;
+use crate::{metrics::Metrics, view::View};
 
 /// Bounds of answers.
 #[derive(Clone, Copy, Debug)]
@@ -45,6 +45,7 @@ pub struct Reader {
     store: Arc<Store>,
     view: Arc<View>,
     limits: ReadLimits,
+    metrics: Arc<Metrics>,
 }
 
 /// The committed end of a channel, wherever it is held.
@@ -57,18 +58,8 @@ struct End {
 impl Reader {
     /// Over the view and the store behind it.
     #[must_use]
-    pub const fn new(store: Arc<Store>, view: Arc<View>, limits: ReadLimits) -> Self {
-        Self { store, view, limits }
-    }
-
-    /// The last seq of `channel` that the user may see; none when they have no such channel.
-    ///
-    /// # Errors
-    /// When the store cannot be read.
-    pub fn last_visible(&self, asker: &Asker, channel: &Channel) -> Result<Option<u64>, StoreError> {
-        let Some(row) = self.row(asker, channel)? else { return Ok(None) };
-        let head = self.end(asker.tenant, channel)?.map_or(0, |end| end.head);
-        Ok(Some(row.visible_to.map_or(head, |last| last.min(head))))
+    pub const fn new(store: Arc<Store>, view: Arc<View>, limits: ReadLimits, metrics: Arc<Metrics>) -> Self {
+        Self { store, view, limits, metrics }
     }
 
     /// The answer to a CALL that changes nothing.

@@ -212,8 +212,10 @@ fn assemble(
         busy_after_ms: millis(BUSY_AFTER),
         rates: Rates::new(config.limits.user_rate, config.limits.user_burst),
         full: AtomicBool::new(false),
+        metrics: Arc::clone(&metrics),
     });
     let workers = workers(config);
+    metrics.slots_owned.set(i64::try_from(slots.len()).unwrap_or(i64::MAX));
     let deciders = (0..workers)
         .map(|worker| Decider::new(Arc::clone(&store), Arc::clone(&rules), &slots, worker, workers))
         .collect();
@@ -227,7 +229,7 @@ fn assemble(
     let stages = Stages {
         deciders,
         committer: Committer::new(log, &slots, Arc::clone(&view), Arc::clone(&metrics)),
-        deliverer: Deliverer::new(Arc::clone(&hub), Arc::clone(&bounds)),
+        deliverer: Deliverer::new(Arc::clone(&hub), Arc::clone(&bounds), Arc::clone(&metrics)),
         materialiser,
         view: Arc::clone(&view),
         store: Arc::clone(&store),
@@ -253,11 +255,12 @@ fn assemble(
             dead_ms: millis(session.dead),
         },
         welcome: Welcome { verifier, limits: told_limits(config), issuer: Issuer::new(newest_ms) },
+        metrics: Arc::clone(&metrics),
     });
     let services = Arc::new(Services {
         shared,
         queues,
-        reader: Arc::new(Reader::new(store, view, limits)),
+        reader: Arc::new(Reader::new(store, view, limits, Arc::clone(&metrics))),
         reads: Arc::new(Semaphore::new(config.sync.concurrent as usize)),
         clock,
         metrics,

@@ -12,7 +12,7 @@ use std::sync::{Arc, atomic::Ordering};
 
 use bytes::Bytes;
 use postrider_protocol::{
-    Channel, Method, Reason, SEND_WINDOW, Tlvs,
+    Channel, Kind, Method, Reason, SEND_WINDOW, Tlvs,
     packet::{CallPacket, Packet, RecvackPacket, ReplyPacket, groups, marks},
     session::server::{ServerEvent, ServerSession, ServerTimers},
     tag,
@@ -23,6 +23,7 @@ pub use read::ReadRequest;
 
 use crate::{
     hub::Hub,
+    metrics::Metrics,
     outbox::{Farewell, Outbox, OutboxBounds},
     slot::{Command, GroupChange, Now, Origin, Submission, worker_of},
     view::View,
@@ -51,6 +52,8 @@ pub struct Shared {
     pub timers: ServerTimers,
     /// What CONNACK tells, and who may come.
     pub welcome: Welcome,
+    /// Counters.
+    pub metrics: Arc<Metrics>,
 }
 
 /// What the driver has to do for a session.
@@ -180,6 +183,7 @@ impl Session {
         self.shared.hub.leave(self.number);
         if let Some(origin) = &self.origin {
             self.shared.hub.unregister(origin);
+            self.shared.metrics.sessions.dec();
         }
         let mut effects = Vec::new();
         let batches = self.flush_cursors();
@@ -194,6 +198,20 @@ impl Session {
         batches: &mut BTreeMap<usize, Vec<Command>>,
         effects: &mut Vec<Effect>,
     ) {
+        let received = &self.shared.metrics.frames_received;
+        match &event {
+            ServerEvent::Connect(_) => received.of(Kind::Connect).inc(),
+            ServerEvent::Send(_) => received.of(Kind::Send).inc(),
+            ServerEvent::Call(_) => received.of(Kind::Call).inc(),
+            ServerEvent::Recvack(_) => received.of(Kind::Recvack).inc(),
+            ServerEvent::List(_) => received.of(Kind::List).inc(),
+            ServerEvent::Sync(_) => received.of(Kind::Sync).inc(),
+            ServerEvent::Answer(_) | ServerEvent::Ended => received.other().inc(),
+            ServerEvent::Close { reason, .. } => {
+                self.shared.metrics.frame_error(*reason);
+                0
+            }
+        };
         match event {
             ServerEvent::Connect(packet) => self.connect(now, &packet),
             ServerEvent::Send(packet) => self.command(Command::Send(packet), batches),

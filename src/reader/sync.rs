@@ -56,6 +56,9 @@ impl Reader {
             let found = self.images(asker.tenant, &ask.channel, (page.next, to), limit)?;
             page.fill(found);
         }
+        let missing =
+            page.items.iter().filter(|item| matches!(item, SyncItem::Gap(gap) if gap.why == GapReason::Quarantined));
+        self.metrics.quarantined.inc_by(missing.count() as u64);
         answer.to = page.next - 1;
         answer.items = page.items;
         Ok(Packet::Synced(answer))

@@ -59,6 +59,7 @@ impl Session {
         match self.authenticate(now, packet) {
             Ok(identity) => self.welcome(now, packet, identity),
             Err((reason, detail)) => {
+                self.shared.metrics.auth_failure(reason);
                 let tlvs = Tlvs::from_pairs([(tag::DETAIL, detail.as_bytes())]);
                 self.answer(&Packet::Connack(ConnackPacket {
                     reason,
@@ -111,6 +112,7 @@ impl Session {
         });
         // In the hub before CONNACK leaves: nothing that is committed from here on is missed by both LIST and RECV.
         self.shared.hub.register(&origin);
+        self.shared.metrics.sessions.inc();
         self.answer(&Packet::Connack(ConnackPacket {
             reason: Reason::Ok,
             version: VERSION,

@@ -23,7 +23,7 @@ use super::{
     state::Slot,
     worker_of,
 };
-use crate::rate::Rates;
+use crate::{metrics::Metrics, rate::Rates};
 
 /// Two clocks, read once for each batch.
 #[derive(Clone, Copy, Debug)]
@@ -45,6 +45,8 @@ pub struct Rules {
     pub rates: Rates,
     /// Set while there is too little space to store anything.
     pub full: AtomicBool,
+    /// Counters.
+    pub metrics: Arc<Metrics>,
 }
 
 /// The members of a group, by id.
@@ -194,19 +196,28 @@ impl Decider {
         match command {
             Command::Send(packet) => {
                 let outcome = self.send(origin, packet, late)?;
+                self.count(Kind::Send, &outcome);
                 outcome.write_sendack(out, packet.number);
             }
             Command::Group { request, number, oldest, change, channel, users } => {
                 let outcome = self.group(origin, (*number, *oldest), *change, channel, users, late)?;
+                self.count(Kind::Call, &outcome);
                 outcome.write_reply(out, *request);
             }
             Command::Read { request, number, oldest, channel, seq } => {
                 let outcome = self.read_mark(origin, (*number, *oldest), channel, *seq, late)?;
+                self.count(Kind::Call, &outcome);
                 outcome.write_reply(out, *request);
             }
             Command::Cursor { channel, seq } => self.cursor(origin, channel, *seq)?,
         }
         Ok(())
+    }
+
+    fn count(&self, kind: Kind, outcome: &Outcome) {
+        if let Outcome::Refused(refusal) = outcome {
+            self.rules.metrics.refused(kind, refusal.reason);
+        }
     }
 
     fn send(&mut self, origin: &Arc<Origin>, packet: &SendPacket, late: bool) -> Result<Outcome, StoreError> {
