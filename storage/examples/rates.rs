@@ -1,4 +1,4 @@
-//! Measures the log, the materialiser and a rebuild: `rates DIR [ENTRIES] [BATCH]`; prints JSON. DIR must be new or of
+//! Measures the log, the materialiser and a rebuild: `rates [DIR] [ENTRIES] [BATCH]`; prints JSON. DIR must be new or of
 //! an earlier run.
 #![allow(missing_docs, clippy::unwrap_used, clippy::indexing_slicing)]
 
@@ -10,7 +10,7 @@ use postrider_storage::{Entry, Options, Placed, SLOTS, open};
 fn main() {
     let args: Vec<String> = std::env::args().collect();
     let number = |at: usize, default: u64| args.get(at).and_then(|arg| arg.parse().ok()).unwrap_or(default);
-    let options = Options::new(args.get(1).expect("a directory"));
+    let options = Options::new(args.get(1).map_or("rates", String::as_str));
     let (entries, batch) = (number(2, 1_000_000), number(3, 1_600));
     let mut opened = open(&options, &mut |_| {}).unwrap();
     let epochs: [u32; SLOTS] = std::array::from_fn(|slot| opened.slots[slot].epoch);

@@ -66,8 +66,7 @@ impl Reading {
 pub(crate) fn run(disk: &Disk, id: u64, store: &Path, lock: Arc<Lock>) -> Result<Vec<String>, OpenError> {
     let mut reading = Reading { findings: Vec::new(), positions: PerSlot::default(), seqs: HashMap::new() };
     let memory = MemoryDisk::new();
-    let folded = fold_anew(&memory, id, &lock)?;
-    let (expected, mut materialiser) = folded;
+    let (expected, mut materialiser) = fold_anew(&memory, id, &lock)?;
     let scan = scan::scan::<OpenError>(disk, id, 1, &PerSlot::default(), &mut |batch, _| {
         batch.iter().for_each(|(placed, locator)| reading.entry(placed, *locator));
         materialiser.feed(batch);
@@ -76,6 +75,10 @@ pub(crate) fn run(disk: &Disk, id: u64, store: &Path, lock: Arc<Lock>) -> Result
     materialiser.checkpoint_now()?;
     let mut findings = reading.findings;
     of_scan(&scan, &mut findings);
+    if !store.join("db").exists() {
+        findings.push("store: it is missing; the next start rebuilds it".into());
+        return Ok(findings);
+    }
     let found = match Kv::open(store, 64 << 20) {
         Ok(kv) => Store::new(kv, Reader::new(disk.clone()), Space::endless(), lock),
         Err(error) => {

@@ -436,11 +436,14 @@ fn check_counts(kv: &Kv, marker: &Marker) -> Result<(), Unfit> {
 }
 
 /// Compares everything in the data directory `path` with everything, offline; one line per finding, none when all is
-/// well. Nothing is changed.
+/// well. No data is changed (the store's engine may write files of its own when it is opened).
 ///
 /// # Errors
-/// When the directory cannot be opened at all.
+/// When `path` is no data directory, is in use, or has a newer format.
 pub fn check(path: &Path) -> Result<Vec<String>, OpenError> {
+    if !path.join("FORMAT").exists() {
+        return Err(OpenError::NotWhole { path: path.to_path_buf(), what: "there is no FORMAT file".into() });
+    }
     let lock = Arc::new(Lock::take(path)?);
     let format = format::open(path)?;
     crate::check::run(&Disk::Files(path.join("log")), format.id, &path.join("store"), lock)

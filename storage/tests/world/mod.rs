@@ -80,14 +80,35 @@ impl Truth {
         placed
     }
 
+    /// A message by a sender of the caller's choice.
+    pub fn decide_as(&mut self, sender: Sender, number: u64, oldest: u64, from: &Id, channel: &Channel) -> Placed {
+        self.clock += 1;
+        let seq = self.head(channel) + 1;
+        let (time_ms, tlvs, author) = (1_000_000 + self.clock, Tlvs::new(), From::of(from, channel));
+        let (kind, flags, from, tlvs, body) = (1, 0, &author, &tlvs, &b"hello"[..]);
+        let mut bytes = Vec::new();
+        let head_len =
+            ImageView { kind, flags, seq, time_ms, channel, from, sender, number, tlvs, body }.write(&mut bytes);
+        let slot = channel.slot(0);
+        let position = self.positions.get(&slot).copied().unwrap_or_default() + 1;
+        let placed = Placed { slot, position, entry: Entry::new(0, oldest, 0, bytes.into(), head_len as u32) };
+        self.fold(&placed);
+        placed
+    }
+
     pub fn fold(&mut self, placed: &Placed) {
+        let image: Image = placed.entry.image().unwrap();
+        self.positions.insert(placed.slot, placed.position);
+        if image.seq > 0 {
+            self.images.entry((0, image.channel)).or_default().push(placed.entry.image.clone());
+        }
+        self.fold_rows(placed);
+    }
+
+    pub fn fold_rows(&mut self, placed: &Placed) {
         let Placed { slot, position, entry } = placed;
         let image: Image = entry.image().unwrap();
         let channel = image.channel.clone();
-        self.positions.insert(*slot, *position);
-        if image.seq > 0 {
-            self.images.entry((0, channel.clone())).or_default().push(entry.image.clone());
-        }
         ChannelRow::apply(self.channels.entry((0, channel.clone())).or_default(), *position, &image);
         for user in fold::changed_members(&image) {
             let row = self.members.entry((0, channel.clone(), user.clone())).or_default();

@@ -1,0 +1,88 @@
+//! What a sender had accepted is a state table: a crash in the middle of a checkpoint changes no answer.
+#![allow(missing_docs, clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing)]
+
+mod world;
+
+use postrider_protocol::{Channel, Sender, SenderKind, Tlvs};
+use postrider_storage::{Crash, MemoryDisk, Placed, fold};
+use world::{Truth, World, id, options};
+
+/// Entries by senders of one user: some with so many answers over channels with such long ids that no value holds them,
+/// and more one-shot senders than the table has.
+fn entries(truth: &mut Truth, round: u64) -> Vec<Placed> {
+    let long = |at: u64| id(&format!("{:x>120}{at:08}", ""));
+    let group = |at: u64| Channel::group(&long(at));
+    let slot = group(0).slot(0);
+    let near: Vec<Channel> = (0..40_000).map(group).filter(|channel| channel.slot(0) == slot).take(64).collect();
+    let mut entries = Vec::new();
+    for at in 0..60u64 {
+        let sender = Sender::issue(SenderKind::Kept, 77);
+        let number = round * 40 + at + 1;
+        let channel = &near[(number % 64) as usize];
+        entries.push(truth.decide_as(sender, number, number.saturating_sub(58).max(1), &long(1), channel));
+    }
+    for at in 0..50u64 {
+        let sender = Sender::issue(SenderKind::OneShot, 1_000 + round * 50 + at);
+        entries.push(truth.decide_as(sender, 1, 1, &long(1), &near[(at % 3) as usize]));
+    }
+    entries
+}
+
+#[test]
+fn s23_answers_survive_a_crash_at_every_write_of_a_checkpoint() {
+    let mut options = options("unused");
+    options.checkpoint_bytes = 1 << 20;
+    for budget in 0..160 {
+        let disk = MemoryDisk::new();
+        let mut world = World::open_memory(&disk, &options, Truth::default()).unwrap();
+        let first = entries(&mut world.truth, 0);
+        world.commit(first);
+        world.opened.materialiser.checkpoint().unwrap();
+        let second = entries(&mut world.truth, 1);
+        world.commit(second);
+        disk.stop_store_after(budget);
+        let _ = world.opened.materialiser.checkpoint();
+        disk.crash(Crash { store_writes: usize::MAX, ..Crash::default() });
+        let truth = world.truth.clone();
+        drop(world);
+        let world = World::open_memory(&disk, &options, truth).unwrap();
+        world.truth.check(&world.opened.store);
+        let tables: Vec<_> = world.truth.senders.keys().collect();
+        assert_eq!(tables.len(), 1);
+        let table = world.opened.store.senders(tables[0].0, 0, &tables[0].2).unwrap();
+        assert_eq!(table.senders.len(), 1 + fold::SENDERS);
+        assert!(table.may_be_forgotten(&Sender::issue(SenderKind::OneShot, 1_000)));
+        assert!(!table.may_be_forgotten(&Sender::issue(SenderKind::Kept, 1)));
+        let kept = table.get(&Sender::issue(SenderKind::Kept, 77)).unwrap();
+        assert!(kept.answers.len() > 40 && kept.answers.iter().all(|answer| answer.number >= kept.floor));
+    }
+}
+
+#[test]
+fn an_entry_folded_twice_changes_nothing() {
+    let mut truth = Truth::default();
+    let placed: Vec<Placed> = (0..400u64).map(|at| truth.some(at.wrapping_mul(2_654_435_761) >> 7)).collect();
+    let mut again = truth.clone();
+    for placed in &placed {
+        again.fold_rows(placed);
+    }
+    assert_eq!(again.channels, truth.channels);
+    assert_eq!(again.conversations, truth.conversations);
+    assert_eq!(again.senders, truth.senders);
+}
+
+#[test]
+fn the_intent_tells_every_change_of_what_is_asked() {
+    let tlvs = |text: &'static [u8]| Tlvs::from_pairs([(1, text)]);
+    let all = [
+        fold::intent(1, 0, &Tlvs::new(), b"ab"),
+        fold::intent(1, 0, &Tlvs::new(), b"ac"),
+        fold::intent(1, 1, &Tlvs::new(), b"ab"),
+        fold::intent(10, 0, &Tlvs::new(), b"ab"),
+        fold::intent(1, 0, &tlvs(b"a"), b"b"),
+        fold::intent(1, 0, &tlvs(b"ab"), b""),
+    ];
+    for (at, crc) in all.iter().enumerate() {
+        assert!(!all[at + 1..].contains(crc));
+    }
+}
