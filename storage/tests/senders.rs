@@ -3,27 +3,34 @@
 
 mod world;
 
-use postrider_protocol::{Channel, Sender, SenderKind, Tlvs};
+use postrider_protocol::{Channel, Id, Sender, SenderKind, Tlvs};
 use postrider_storage::{Crash, MemoryDisk, Placed, fold};
 use world::{Truth, World, id, options};
 
-/// Entries by senders of one user: some with so many answers over channels with such long ids that no value holds them,
-/// and more one-shot senders than the table has.
-fn entries(truth: &mut Truth, round: u64) -> Vec<Placed> {
-    let long = |at: u64| id(&format!("{:x>120}{at:08}", ""));
-    let group = |at: u64| Channel::group(&long(at));
+fn long(at: u64) -> Id {
+    id(&format!("{:x>120}{at:08}", ""))
+}
+
+/// Groups with long ids, all of one slot.
+fn groups() -> Vec<Channel> {
+    let group = |at| Channel::group(&long(at));
     let slot = group(0).slot(0);
-    let near: Vec<Channel> = (0..40_000).map(group).filter(|channel| channel.slot(0) == slot).take(64).collect();
+    (0..).map(group).filter(|channel| channel.slot(0) == slot).take(64).collect()
+}
+
+/// Entries by senders of one user: one with so many answers over channels with such long ids that no value holds them,
+/// and more one-shot senders than the table has.
+fn entries(truth: &mut Truth, groups: &[Channel], round: u64) -> Vec<Placed> {
     let mut entries = Vec::new();
     for at in 0..60u64 {
         let sender = Sender::issue(SenderKind::Kept, 77);
         let number = round * 40 + at + 1;
-        let channel = &near[(number % 64) as usize];
+        let channel = &groups[(number % 64) as usize];
         entries.push(truth.decide_as(sender, number, number.saturating_sub(58).max(1), &long(1), channel));
     }
     for at in 0..50u64 {
         let sender = Sender::issue(SenderKind::OneShot, 1_000 + round * 50 + at);
-        entries.push(truth.decide_as(sender, 1, 1, &long(1), &near[(at % 3) as usize]));
+        entries.push(truth.decide_as(sender, 1, 1, &long(1), &groups[(at % 3) as usize]));
     }
     entries
 }
@@ -32,13 +39,14 @@ fn entries(truth: &mut Truth, round: u64) -> Vec<Placed> {
 fn s23_answers_survive_a_crash_at_every_write_of_a_checkpoint() {
     let mut options = options("unused");
     options.checkpoint_bytes = 1 << 20;
+    let groups = groups();
     for budget in 0..160 {
         let disk = MemoryDisk::new();
         let mut world = World::open_memory(&disk, &options, Truth::default()).unwrap();
-        let first = entries(&mut world.truth, 0);
+        let first = entries(&mut world.truth, &groups, 0);
         world.commit(first);
         world.opened.materialiser.checkpoint().unwrap();
-        let second = entries(&mut world.truth, 1);
+        let second = entries(&mut world.truth, &groups, 1);
         world.commit(second);
         disk.stop_store_after(budget);
         let _ = world.opened.materialiser.checkpoint();
@@ -47,6 +55,7 @@ fn s23_answers_survive_a_crash_at_every_write_of_a_checkpoint() {
         drop(world);
         let world = World::open_memory(&disk, &options, truth).unwrap();
         world.truth.check(&world.opened.store);
+        assert_eq!(world.opened.report.rebuilt, None, "after {budget} writes");
         let tables: Vec<_> = world.truth.senders.keys().collect();
         assert_eq!(tables.len(), 1);
         let table = world.opened.store.senders(tables[0].0, 0, &tables[0].2).unwrap();
