@@ -13,7 +13,7 @@ use std::{
 
 use axum::{
     Router,
-    extract::{Path, Query, State},
+    extract::{ConnectInfo, Path, Query, RawQuery, State},
     http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header},
     response::{IntoResponse, Redirect, Response},
     routing::get,
@@ -38,13 +38,13 @@ struct Site {
 /// The routes of a server with this configuration.
 pub fn router(config: &Config, health: Arc<Health>, metrics: Arc<Metrics>) -> Router {
     let dev = config.dev.0.then(|| dev::Tokens::new(config));
-    let home = if dev.is_some() { get(|| async { Redirect::temporary("/chat/") }) } else { get(home) };
+    let home = if dev.is_some() { get(to_chat) } else { get(home) };
     let mut router = Router::new()
         .route("/", home)
         .route("/livez", get(|| async { "alive\n" }))
         .route("/readyz", get(readyz))
         .route("/metrics", get(metrics_text))
-        .route("/chat", get(|| async { Redirect::temporary("/chat/") }))
+        .route("/chat", get(to_chat))
         .route("/chat/", get(|State(site): State<Arc<Site>>| async move { page(&site, "index.html") }))
         .route("/chat/{*path}", get(chat));
     if dev.is_some() {
@@ -86,6 +86,12 @@ fn policy(config: &Config) -> HeaderValue {
          base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
     );
     HeaderValue::from_str(&text).unwrap_or(HeaderValue::from_static("default-src 'none'"))
+}
+
+/// The page's files are relative to `/chat/`; what the address asks for stays.
+async fn to_chat(RawQuery(query): RawQuery) -> Redirect {
+    let query = query.map_or(String::new(), |query| format!("?{query}"));
+    Redirect::temporary(&format!("/chat/{query}"))
 }
 
 async fn home() -> &'static str {
@@ -136,7 +142,7 @@ struct WhoseToken {
 
 async fn dev_token(
     State(site): State<Arc<Site>>,
-    axum::extract::ConnectInfo(peer): axum::extract::ConnectInfo<SocketAddr>,
+    ConnectInfo(peer): ConnectInfo<SocketAddr>,
     headers: HeaderMap,
     Query(query): Query<WhoseToken>,
 ) -> Response {

@@ -86,6 +86,8 @@ async fn the_way_in_is_the_chat_in_dev_only() {
     let (status, head, _) = site(true).await.get("/", &[]).await;
     assert_eq!(status, 307);
     assert!(head.contains("location: /chat/"), "{head}");
+    let (_, head, _) = site(true).await.get("/chat?user=bob", &[]).await;
+    assert!(head.contains("location: /chat/?user=bob"), "{head}");
     assert_eq!(site(false).await.get("/", &[]).await.0, 200);
 }
 

@@ -175,7 +175,7 @@ fn instructions(dir: &Path, config: &Config, tokens: &[(String, PathBuf)]) -> St
     if let Some(addr) = config.http.addr {
         out.push_str("\nTwo people, in two windows of a browser:\n");
         for (user, _) in tokens {
-            let _ = writeln!(out, "  http://{}/chat/?user={user}", browsable(addr));
+            let _ = writeln!(out, "  http://{}/chat?user={user}", browsable(addr));
         }
     }
     if let (Some(addr), [(alice, alice_file), (bob, bob_file), ..]) = (config.listeners.tcp.addr, tokens) {

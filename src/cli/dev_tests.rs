@@ -72,7 +72,7 @@ fn the_instructions_name_what_to_open_and_type() {
     let tokens = write_tokens(dir.path(), &config).unwrap();
     let text = instructions(dir.path(), &config, &tokens);
     for part in
-        ["http://127.0.0.1:8793/chat/?user=alice", "bob.token", "--to user:bob", "tls://localhost:8791", "cert.pem"]
+        ["http://127.0.0.1:8793/chat?user=alice", "bob.token", "--to user:bob", "tls://localhost:8791", "cert.pem"]
     {
         assert!(text.contains(part), "{part} in {text}");
     }

@@ -208,7 +208,8 @@ fn an_open_http_address_is_a_warning() {
 
 #[test]
 fn values_that_do_not_fit_together_are_refused() {
-    let cases: [(fn(&mut Config), &str); 12] = [
+    type Change = fn(&mut Config);
+    let cases: [(Change, &str); 12] = [
         (|c| c.auth.jwt.secret_file = None, "auth.jwt.secret_file"),
         (|c| c.listeners.tls.addr = "127.0.0.1:1".parse().ok(), "tls.cert_file"),
         (|c| c.auth.jwt.leeway = Duration::from_secs(61), "auth.jwt.leeway"),

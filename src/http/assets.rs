@@ -1,4 +1,4 @@
-//! The files of the pages, in the binary.
+//! The files of the chat page, in the binary: the page itself, and the JavaScript client below `client/`.
 
 /// The media type and the bytes of a file below `/chat/`.
 #[must_use]
@@ -16,4 +16,76 @@ fn mime(name: &str) -> &'static str {
     }
 }
 
-static FILES: &[(&str, &[u8])] = &[];
+macro_rules! page {
+    ($name:literal) => {
+        ($name, include_bytes!(concat!("../../console/chat/", $name)))
+    };
+}
+
+macro_rules! client {
+    ($name:literal) => {
+        (concat!("client/", $name), include_bytes!(concat!("../../clients/js/", $name)))
+    };
+}
+
+static FILES: &[(&str, &[u8])] = &[
+    page!("index.html"),
+    page!("chat.css"),
+    page!("chat.js"),
+    page!("dom.js"),
+    page!("groups.js"),
+    page!("icon.svg"),
+    page!("thread.js"),
+    page!("timeline.js"),
+    page!("words.js"),
+    client!("base64.js"),
+    client!("client.js"),
+    client!("codec.js"),
+    client!("connection.js"),
+    client!("image.js"),
+    client!("inbox.js"),
+    client!("methods.js"),
+    client!("outbox.js"),
+    client!("registry.js"),
+    client!("requests.js"),
+    client!("storage.js"),
+    client!("stream.js"),
+    client!("wire.js"),
+];
+
+#[cfg(test)]
+mod tests {
+    use std::path::Path;
+
+    use super::*;
+
+    /// Names of the files in `folder` that a browser is given.
+    fn served(folder: &str) -> Vec<String> {
+        let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join(folder);
+        let names = std::fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().file_name().into_string().unwrap());
+        names.filter(|name| mime(name) != "application/octet-stream").collect()
+    }
+
+    #[test]
+    fn every_file_of_the_page_and_the_client_is_in_the_binary() {
+        for name in served("console/chat") {
+            assert!(assets(&name).is_some(), "console/chat/{name} is not in the table");
+        }
+        for name in served("clients/js") {
+            assert!(assets(&format!("client/{name}")).is_some(), "clients/js/{name} is not in the table");
+        }
+    }
+
+    #[test]
+    fn every_import_of_a_script_is_served() {
+        for (name, bytes) in FILES.iter().filter(|(name, _)| name.ends_with(".js")) {
+            let text = std::str::from_utf8(bytes).unwrap();
+            let imports = text.lines().filter(|line| !line.trim_start().starts_with('*') && !line.contains("/**"));
+            for path in imports.filter_map(|line| line.split_once("from './")?.1.split_once('\'')).map(|(path, _)| path)
+            {
+                let folder = name.rsplit_once('/').map_or(String::new(), |(folder, _)| format!("{folder}/"));
+                assert!(assets(&format!("{folder}{path}")).is_some(), "{name} imports {path}");
+            }
+        }
+    }
+}
