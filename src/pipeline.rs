@@ -11,7 +11,7 @@ use std::sync::{
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
-use postrider_storage::{Locator, Materialiser, Placed, Store};
+use postrider_storage::{Locator, Materialiser, Placed, Store, StoreError};
 use prometheus_client::metrics::gauge::Gauge;
 use tokio::sync::mpsc;
 
@@ -244,7 +244,11 @@ impl Filler {
 
     fn checkpoint(&mut self) -> Result<(), String> {
         let start = Instant::now();
-        self.materialiser.checkpoint().map_err(|error| error.to_string())?;
+        match self.materialiser.checkpoint() {
+            // Nothing has changed; it is tried again when there is space.
+            Err(StoreError::Full) => return Ok(()),
+            done => done.map_err(|error| error.to_string())?,
+        };
         self.metrics.checkpoint_duration.observe(start.elapsed().as_secs_f64());
         self.view.release(|slot| self.store.covered(slot));
         Ok(())
