@@ -11,7 +11,7 @@ use crate::config::{Config, Layers, default_toml, docs};
 #[derive(Clone, Debug, Default, Args)]
 pub(super) struct ConfigArgs {
     /// TOML file; may be given several times, later ones win
-    #[arg(short, long = "config", value_name = "FILE")]
+    #[arg(short = 'c', long = "config", value_name = "FILE")]
     files: Vec<PathBuf>,
     /// One key, over files and environment
     #[arg(long = "set", value_name = "KEY=VALUE")]

@@ -160,11 +160,12 @@ fn announce(dir: &Path, config: &Config, tokens: Vec<(String, PathBuf)>) {
     };
     std::thread::spawn(move || {
         for _ in 0..GLANCES {
+            // First, so that a start that fails at once is not taken for another server's success.
+            std::thread::sleep(GLANCE);
             if health::ask(addr).is_ok_and(|(ready, _)| ready) {
                 println!("{text}");
                 return;
             }
-            std::thread::sleep(GLANCE);
         }
     });
 }

@@ -123,10 +123,37 @@ fn block_on<T>(future: impl Future<Output = Result<T, Failure>>) -> Result<T, Fa
 
 #[cfg(test)]
 mod tests {
-    use clap::CommandFactory as _;
+    use clap::{CommandFactory as _, Parser as _};
+
+    use super::*;
 
     #[test]
     fn the_command_line_is_well_formed() {
-        super::Cli::command().debug_assert();
+        Cli::command().debug_assert();
+    }
+
+    #[test]
+    fn what_scripts_type_is_understood() {
+        for line in [
+            "postrider serve -c base.toml -c prod.toml --set a=b --set c=d",
+            "postrider serve --config base.toml",
+            "postrider dev --dir d -c more.toml --set http.addr=127.0.0.1:0",
+            "postrider config check -c base.toml --set a=b",
+            "postrider config default",
+            "postrider config docs",
+            "postrider token --secret-file F --user alice --device d1 --ttl 24h --tenant 3",
+            "postrider send --addr 127.0.0.1:8790 --token-file F --to user:bob --text hi --json --timeout 10s",
+            "postrider listen --addr wss://localhost:8795 --ca F --token-file F --count 3 --json",
+            "postrider store check DIR",
+            "postrider health --addr 127.0.0.1:8793",
+            "postrider version",
+        ] {
+            if let Err(error) = Cli::try_parse_from(line.split(' ')) {
+                panic!("{line}: {error}");
+            }
+        }
+        for line in ["postrider", "postrider token --user alice", "postrider token --secret-file F --user a/b"] {
+            assert_eq!(Cli::try_parse_from(line.split(' ')).unwrap_err().exit_code(), 2, "{line}");
+        }
     }
 }

@@ -1,6 +1,6 @@
 //! `postrider serve`: a server from its configuration to the signal that ends it.
 
-use std::sync::Arc;
+use std::{sync::Arc, time::Duration};
 
 use clap::Args;
 use tokio::{
@@ -21,6 +21,9 @@ use crate::{
     server::Server,
     telemetry,
 };
+
+/// Answers under way over HTTP have so long at the end.
+const HTTP_PATIENCE: Duration = Duration::from_secs(1);
 
 #[derive(Debug, Args)]
 pub(super) struct ServeArgs {
@@ -83,7 +86,8 @@ async fn serve(config: &Config) -> Result<(), Failure> {
     }
     stop_http.cancel();
     if let Some(http) = http {
-        let _ = http.await;
+        // A client that reads slowly does not hold up the end.
+        let _ = tokio::time::timeout(HTTP_PATIENCE, http).await;
     }
     tracing::info!("stopped");
     Ok(())
