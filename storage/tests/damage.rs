@@ -6,7 +6,7 @@ mod world;
 use std::{fs, path::Path};
 
 use postrider_storage::{MemoryDisk, OpenError, check, open};
-use world::{Truth, World, options};
+use world::{Truth, World, copy_all, options};
 
 /// A directory with everything in it, closed.
 fn filled(dir: &Path, seed: u64, count: u64) -> Truth {
@@ -192,17 +192,4 @@ fn the_check_is_silent_when_all_is_well_and_tells_each_kind_of_damage() {
     assert_eq!(check(dir.path()).unwrap(), Vec::<String>::new());
     let _open = open(&options(dir.path()), &mut |_| {}).unwrap();
     assert!(matches!(check(dir.path()), Err(OpenError::Locked(_))));
-}
-
-fn copy_all(from: &Path, to: &Path) {
-    fs::create_dir_all(to).unwrap();
-    for entry in fs::read_dir(from).unwrap() {
-        let entry = entry.unwrap();
-        let target = to.join(entry.file_name());
-        if entry.file_type().unwrap().is_dir() {
-            copy_all(&entry.path(), &target);
-        } else {
-            fs::copy(entry.path(), target).unwrap();
-        }
-    }
 }

@@ -7,7 +7,7 @@ use std::fs;
 
 use postrider_storage::{Crash, MemoryDisk, OpenError, open};
 use proptest::prelude::*;
-use world::{Truth, World, options};
+use world::{Truth, World, copy_all, options};
 
 #[test]
 fn all_is_there_after_a_clean_restart() {
@@ -73,20 +73,6 @@ fn s05_tail_cut_at_every_byte() {
         assert!(opened.report.losses.is_empty() && opened.report.raised.is_empty(), "cut at {at}");
         // A cut in the last record's last byte still leaves it out whole.
         if at < end { acked.check(&opened.store) } else { whole.check(&opened.store) }
-    }
-}
-
-fn copy_all(from: &std::path::Path, to: &std::path::Path) {
-    let _ = fs::remove_dir_all(to);
-    fs::create_dir_all(to).unwrap();
-    for entry in fs::read_dir(from).unwrap() {
-        let entry = entry.unwrap();
-        let target = to.join(entry.file_name());
-        if entry.file_type().unwrap().is_dir() {
-            copy_all(&entry.path(), &target);
-        } else {
-            fs::copy(entry.path(), target).unwrap();
-        }
     }
 }
 

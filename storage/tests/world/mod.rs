@@ -219,13 +219,6 @@ impl Truth {
     }
 }
 
-/// Where the world is stored.
-#[derive(Clone)]
-pub enum Ground {
-    Memory(MemoryDisk),
-    Files,
-}
-
 /// A running store.
 pub struct World {
     pub opened: Opened,
@@ -283,5 +276,20 @@ impl World {
     pub fn close(self) -> Truth {
         self.opened.log.close().unwrap();
         self.truth
+    }
+}
+
+/// Copies a directory over `to`, which is emptied before.
+pub fn copy_all(from: &std::path::Path, to: &std::path::Path) {
+    let _ = std::fs::remove_dir_all(to);
+    std::fs::create_dir_all(to).unwrap();
+    for entry in std::fs::read_dir(from).unwrap() {
+        let entry = entry.unwrap();
+        let target = to.join(entry.file_name());
+        if entry.file_type().unwrap().is_dir() {
+            copy_all(&entry.path(), &target);
+        } else {
+            std::fs::copy(entry.path(), target).unwrap();
+        }
     }
 }
