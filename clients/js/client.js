@@ -4,7 +4,7 @@
 
 import {
   SenderKind, addressOf, channelKey, channelOf, decodeImage, decodeMembersPage, encodeGroupChange, encodeMembersQuery,
-  encodeRead, fromOf, groupChannel, requestSender, textTlv,
+  encodeRead, fromOf, groupChannel, requestSender, textTlv, tlvU64,
 } from './codec.js';
 import { Connection, endingOf } from './connection.js';
 import { Inbox } from './inbox.js';
@@ -480,6 +480,7 @@ export class PostriderClient extends EventTarget {
       this.#inbox.offer({
         kind: ImageKind.MESSAGE, flags, seq, timeMs, channel, from, sender, number, tlvs: kept, body,
       });
+      this.#inbox.markRead(channel, tlvU64(tlvs, Tlv.READ) ?? 0);
       return;
     }
     this.#outbox.finish(command);

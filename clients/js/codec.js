@@ -11,7 +11,7 @@ import { CodecError, Reader, Writer, crc32, readCounted, writeCounted } from './
 
 export {
   ChannelKind, SenderKind, addressOf, authorOf, channelKey, channelOf, decodeChannel, decodeImage, encodeChannel,
-  encodeImage, fromOf, groupChannel, isId, personChannel, requestSender, slotOf, textTlv, tlvBytes, tlvText, tlvU32, u64Tlv,
+  encodeImage, fromOf, groupChannel, isId, personChannel, requestSender, slotOf, textTlv, tlvBytes, tlvText, tlvU32, tlvU64, u64Tlv,
 } from './image.js';
 export * from './methods.js';
 export { CodecError, MAX_INTEGER, crc32 } from './wire.js';

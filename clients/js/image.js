@@ -269,6 +269,12 @@ export function tlvU32(tlvs, tag) {
   return value?.length === 4 ? new Reader(value).u32('TLV') : null;
 }
 
+/** The bytes of `tag` as a u64, or null. @param {TlvField[]} tlvs @param {number} tag */
+export function tlvU64(tlvs, tag) {
+  const value = tlvBytes(tlvs, tag);
+  return value?.length === 8 ? new Reader(value).u64('TLV') : null;
+}
+
 /** A TLV of text. @param {number} tag @param {string} text @returns {TlvField} */
 export function textTlv(tag, text) {
   return { tag, value: TO_UTF8.encode(text) };

@@ -40,6 +40,9 @@ function welcome(text, isError) {
   const paragraph = byId('welcome-text', HTMLElement);
   if (text !== '') paragraph.textContent = text;
   paragraph.classList.toggle('error', isError);
+  for (const avatar of document.querySelectorAll('[data-avatar]')) {
+    if (avatar instanceof HTMLElement) dressAvatar(avatar, avatar.dataset.avatar ?? '');
+  }
 }
 
 // --- the connection --------------------------------------------------------------------------------------------------
@@ -119,20 +122,27 @@ function showPhase(client, banner, { reason, detail, retryMs }) {
 
 // --- the conversations -----------------------------------------------------------------------------------------------
 
-/** @param {PostriderClient} client @param {Rows} rows @param {string} open the address that is open */
-function showList(client, rows, open) {
+/**
+ * @param {PostriderClient} client
+ * @param {Rows} rows
+ * @param {string} open the address that is open
+ * @param {boolean} isReading whether its end is on screen: then nothing in it is unread
+ */
+function showList(client, rows, open, isReading) {
   const known = client.conversations.sort((a, b) => (b.last?.timeMs ?? 0) - (a.last?.timeMs ?? 0));
+  let total = 0;
   rows.show(known.map((conversation) => {
     const address = client.address(conversation.channel);
-    const { last, unread } = conversation;
+    const { last } = conversation;
     const isOpen = address === open;
+    const unread = isOpen && isReading ? 0 : conversation.unread.length;
+    total += unread;
     const line = last === null ? '' : preview(last, client.user);
     const time = last === null ? '' : shortTime(last.timeMs);
-    const look = [isOpen, unread.length, line, time].join('\n');
-    return { key: channelKey(conversation.channel), look, build: () => listRow(client, address, isOpen, line, time, unread.length) };
+    const look = [isOpen, unread, line, time].join('\n');
+    return { key: channelKey(conversation.channel), look, build: () => listRow(client, address, isOpen, line, time, unread) };
   }));
   byId('list-empty', HTMLElement).hidden = known.length > 0;
-  const total = known.reduce((sum, { unread }) => sum + unread.length, 0);
   document.title = `${total > 0 ? `(${total}) ` : ''}${client.user} – Postrider`;
 }
 
@@ -182,7 +192,7 @@ function run(client) {
     isDue = true;
     queueMicrotask(() => {
       isDue = false;
-      showList(client, rows, open);
+      showList(client, rows, open, thread.isReading);
       thread.render();
     });
   };

@@ -39,9 +39,9 @@ export function makeButton(className, text, act) {
 /** The round sign of a user or a group. @param {HTMLElement} node @param {string} address */
 export function dressAvatar(node, address) {
   const id = address.slice(address.indexOf(':') + 1);
-  let sum = 0;
-  for (const char of id) sum = (sum * 31 + (char.codePointAt(0) ?? 0)) % 997;
-  node.className = `avatar hue-${sum % 8}${address.startsWith('group:') ? ' is-group' : ''}`;
+  let mixed = 0;
+  for (const char of address) mixed = Math.imul(mixed ^ (char.codePointAt(0) ?? 0), 0x01000193);
+  node.className = `avatar hue-${(mixed >>> 13) % 8}${address.startsWith('group:') ? ' is-group' : ''}`;
   node.textContent = id.slice(0, 1).toUpperCase();
 }
 

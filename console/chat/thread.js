@@ -61,6 +61,11 @@ export class Thread {
     return this.#timeline;
   }
 
+  /** Whether the end of the thread is before the user's eyes. */
+  get isReading() {
+    return this.#timeline !== null && document.visibilityState === 'visible' && this.#isAtEnd;
+  }
+
   /** Shows `timeline`, or nothing. @param {Timeline | null} timeline */
   open(timeline) {
     if (this.#timeline !== null) this.#timeline.draft = this.#text.value;
@@ -275,7 +280,7 @@ export class Thread {
     clearTimeout(this.#seenTimer);
     this.#seenTimer = setTimeout(() => {
       const timeline = this.#timeline;
-      if (timeline === null || document.visibilityState !== 'visible' || !this.#isAtEnd) return;
+      if (timeline === null || !this.isReading) return;
       const conversation = this.#client.conversation(timeline.channel);
       if (conversation !== null && conversation.unread.length > 0) this.#client.markRead(timeline.channel, conversation.cursor);
     }, 400);

@@ -1,0 +1,259 @@
+// @ts-check
+// The chat page in a browser, against a real server.
+
+import assert from 'node:assert/strict';
+import { after, before, test } from 'node:test';
+
+import { Person, Server, launch, picture, say, texts } from './stage.js';
+
+/** @type {import('playwright-core').Browser} */
+let browser;
+/** @type {Server} */
+let server;
+/** @type {Person[]} */
+const people = [];
+
+before(async () => {
+  server = new Server();
+  await server.start();
+  browser = await launch();
+});
+
+after(async () => {
+  await browser?.close();
+  await server?.remove();
+});
+
+/** @param {string} user @param {import('playwright-core').BrowserContextOptions} [options] */
+async function come(user, options) {
+  const person = await Person.come(browser, server, user, options);
+  people.push(person);
+  return person;
+}
+
+/** Everybody goes; nobody may have complained. */
+async function leave() {
+  for (const person of people.splice(0)) {
+    await person.context.close();
+    assert.deepEqual(person.complaints, [], `${person.user}'s page`);
+  }
+}
+
+/** @param {import('playwright-core').Page} page @param {string} text */
+const bubble = (page, text) => page.locator('#messages .row', { hasText: text });
+
+/** @param {import('playwright-core').Page} page @param {string[]} expected */
+async function shows(page, expected) {
+  await bubble(page, /** @type {string} */ (expected.at(-1))).last().waitFor();
+  assert.deepEqual(await texts(page), expected);
+}
+
+test('asks who one is', async () => {
+  const person = await come('nobody');
+  const page = await person.open();
+  await page.getByText('No token for nobody').waitFor();
+  await page.goto(`${server.url}/chat/`);
+  await page.getByText('Who are you?').waitFor();
+  await picture(page, 'welcome');
+  await page.getByRole('link', { name: 'alice' }).click();
+  await page.getByText('No conversations yet').waitFor();
+  await picture(page, 'empty');
+  person.complaints = person.complaints.filter((text) => !text.includes('404'));
+  await leave();
+});
+
+test('two people exchange messages, and a reload keeps them', async () => {
+  const [alice, bob] = [await (await come('alice')).open(), await (await come('bob', { colorScheme: 'dark' })).open()];
+  await bob.locator('#dot.is-online').waitFor();
+  await alice.getByLabel('Start a chat with').fill('bob');
+  await alice.keyboard.press('Enter');
+  await alice.getByText('Nothing here yet').waitFor();
+  await say(alice, 'Hello Bob!');
+  await bubble(alice, 'Hello Bob!').getByText('stored').waitFor();
+
+  await bob.locator('.badge', { hasText: '1' }).waitFor();
+  await bob.getByRole('link', { name: 'alice' }).click();
+  await shows(bob, ['Hello Bob!']);
+  await bob.locator('.badge').waitFor({ state: 'detached' });
+  await say(bob, 'Hi Alice. <b>Not bold</b> & safe?');
+  await say(bob, 'Two lines:\nhere is the second one, which goes on for a while so that one sees how a long line breaks.');
+  await say(alice, 'All safe 🙂');
+  const said = ['Hello Bob!', 'Hi Alice. <b>Not bold</b> & safe?', 'Two lines:\nhere is the second one, which goes on for a while so that one sees how a long line breaks.', 'All safe 🙂'];
+  await shows(alice, said);
+  await shows(bob, said);
+  await picture(alice, 'two-light');
+  await picture(bob, 'two-dark');
+
+  await alice.reload();
+  await shows(alice, said);
+  assert.equal(await alice.locator('.badge').count(), 0);
+  assert.match(alice.url(), /#user:bob$/);
+  await leave();
+});
+
+test('Shift+Enter makes a line, Enter sends; nothing empty is sent', async () => {
+  const alice = await (await come('alice')).open('user:carol');
+  await alice.locator('#dot.is-online').waitFor();
+  assert.ok(await alice.getByRole('button', { name: 'Send' }).isDisabled());
+  await alice.getByLabel('Message', { exact: true }).pressSequentially('one');
+  await alice.keyboard.press('Shift+Enter');
+  await alice.getByLabel('Message', { exact: true }).pressSequentially('two');
+  await alice.keyboard.press('Enter');
+  await alice.keyboard.press('Enter');
+  await bubble(alice, 'one').getByText('stored').waitFor();
+  assert.deepEqual(await texts(alice), ['one\ntwo']);
+  await leave();
+});
+
+test('the page and the command line talk to each other', async () => {
+  const alice = await (await come('alice')).open('user:dora');
+  await alice.locator('#dot.is-online').waitFor();
+  await server.send('bob', 'user:alice', 'from a terminal');
+  await alice.locator('.badge').waitFor();
+  await alice.getByRole('link', { name: 'from a terminal' }).click();
+  await bubble(alice, 'from a terminal').waitFor();
+  await say(alice, 'from the page');
+  await bubble(alice, 'from the page').getByText('stored').waitFor();
+  const heard = await server.listen('bob', 1);
+  assert.ok(heard.length === 1);
+  await leave();
+});
+
+test('what is written while the server is away is sent, once, when it is back', async () => {
+  const [alice, bob] = [await (await come('alice')).open('user:bob'), await (await come('bob')).open('user:alice')];
+  for (const page of [alice, bob]) await page.locator('#dot.is-online').waitFor();
+  await say(alice, 'before');
+  await bubble(bob, 'before').waitFor();
+  await server.kill();
+  await alice.getByText('No connection').waitFor();
+  await alice.getByText(/Trying again in \d+ s/).waitFor();
+  await say(alice, 'while away');
+  await bubble(alice, 'while away').getByText('sending').waitFor();
+  await picture(alice, 'offline');
+  await server.start();
+  await alice.getByRole('button', { name: 'Try now' }).click();
+  await bubble(alice, 'while away').getByText('stored').waitFor();
+  await bubble(bob, 'while away').waitFor();
+  await alice.locator('#banner').waitFor({ state: 'hidden' });
+  for (const page of [alice, bob]) {
+    assert.deepEqual((await texts(page)).slice(-2), ['before', 'while away']);
+  }
+  await leave();
+});
+
+test('a second window takes over, and the first can take it back', async () => {
+  const person = await come('alice');
+  const first = await person.open('user:bob');
+  await first.locator('#dot.is-online').waitFor();
+  const second = await person.open('user:bob');
+  await second.locator('#dot.is-online').waitFor();
+  await first.getByText('open in another window').waitFor();
+  await picture(first, 'replaced');
+  await first.getByRole('button', { name: 'Use here' }).click();
+  await first.locator('#dot.is-online').waitFor();
+  await second.getByText('open in another window').waitFor();
+  await leave();
+});
+
+test('groups: made, written to, joined, left; events are lines', async () => {
+  const [alice, bob] = [await (await come('alice')).open(), await (await come('bob')).open()];
+  for (const page of [alice, bob]) await page.locator('#dot.is-online').waitFor();
+  await alice.getByRole('button', { name: 'New group' }).click();
+  await alice.getByLabel('Group id').fill('riders');
+  await alice.getByRole('textbox', { name: 'Members' }).fill('bob, carol');
+  await picture(alice, 'new-group');
+  await alice.getByRole('button', { name: 'Create' }).click();
+  await alice.locator('#messages').getByText('You created the group with bob and carol').waitFor();
+  await say(alice, 'Welcome, riders.');
+  await bob.getByRole('link', { name: 'riders' }).click();
+  await bubble(bob, 'Welcome, riders.').waitFor();
+  await bob.locator('#messages').getByText('alice created the group with you and carol').waitFor();
+  await say(bob, 'Thank you!');
+  await bubble(alice, 'Thank you!').waitFor();
+
+  await alice.getByRole('button', { name: 'Members', exact: true }).click();
+  await alice.getByText('alice (you)').waitFor();
+  await alice.getByLabel('Add a member').fill('dave');
+  await alice.keyboard.press('Enter');
+  await alice.locator('.member', { hasText: 'dave' }).waitFor();
+  await picture(alice, 'members');
+  await alice.locator('.member', { hasText: 'carol' }).getByRole('button', { name: 'Remove' }).click();
+  await alice.locator('.member', { hasText: 'carol' }).waitFor({ state: 'detached' });
+  await alice.getByLabel('Add a member').fill('dave');
+  await alice.keyboard.press('Enter');
+  await alice.getByText('That is taken already').waitFor();
+  await alice.getByRole('button', { name: 'Close' }).click();
+  await bob.locator('#messages').getByText('alice added dave').waitFor();
+  await bob.locator('#messages').getByText('alice removed carol').waitFor();
+  await picture(alice, 'group');
+
+  await bob.getByRole('button', { name: 'Members', exact: true }).click();
+  await bob.getByRole('button', { name: 'Leave' }).click();
+  await bob.getByText('not a member of this group any more').waitFor();
+  await alice.locator('#messages').getByText('bob left').waitFor();
+  await picture(bob, 'left');
+
+  const missing = await (await come('bob')).open('group:nosuch');
+  await say(missing, 'anybody?');
+  await missing.getByText('Not sent: there is no such group').waitFor();
+  await picture(missing, 'refused');
+  await missing.getByRole('button', { name: 'Discard' }).click();
+  await bubble(missing, 'anybody?').waitFor({ state: 'detached' });
+  await leave();
+});
+
+test('history is loaded upwards, page by page, and stays in place', async () => {
+  const alice = await (await come('alice')).open('user:historian');
+  await alice.locator('#dot.is-online').waitFor();
+  const count = 130;
+  for (let n = 1; n <= count; n += 1) await say(alice, `line ${n}`);
+  await bubble(alice, `line ${count}`).getByText('stored').waitFor();
+  await alice.reload();
+  await bubble(alice, `line ${count}`).waitFor();
+  const loaded = (await texts(alice)).length;
+  assert.ok(loaded >= 50 && loaded < count, `${loaded} lines at first`);
+  for (let n = 0; n < 20 && (await alice.getByText('This is the beginning').count()) === 0; n += 1) {
+    await alice.locator('#scroll').evaluate((scroll) => scroll.scrollTo(0, 0));
+    await alice.waitForFunction(() => document.getElementById('messages')?.getAttribute('aria-busy') === 'false');
+  }
+  assert.deepEqual(await texts(alice), Array.from({ length: count }, (_, n) => `line ${n + 1}`));
+  await alice.locator('#scroll').evaluate((scroll) => scroll.scrollTo(0, scroll.scrollHeight / 2));
+  await alice.getByRole('button', { name: 'Newest' }).waitFor();
+  await picture(alice, 'history');
+  await alice.getByRole('button', { name: 'Newest' }).click();
+  await alice.getByRole('button', { name: 'Newest' }).waitFor({ state: 'hidden' });
+  await leave();
+});
+
+test('unread: a line where the new ones begin, a number in the title', async () => {
+  const bob = await (await come('bob')).open('user:alice');
+  await bob.locator('#dot.is-online').waitFor();
+  await bob.locator('.badge').waitFor({ state: 'detached' });
+  await bob.keyboard.press('Escape');
+  await bob.getByText('Choose a conversation').waitFor();
+  for (const text of ['first news', 'second news']) await server.send('alice', 'user:bob', text);
+  await bob.locator('.badge', { hasText: '2' }).waitFor();
+  assert.match(await bob.title(), /^\(2\) bob/);
+  await picture(bob, 'unread');
+  await bob.getByRole('link', { name: 'second news' }).click();
+  await bob.getByText('New messages').waitFor();
+  await bob.locator('.badge').waitFor({ state: 'detached' });
+  await picture(bob, 'new-line');
+  await leave();
+});
+
+test('on a phone: the list, then the conversation, and back', async () => {
+  const person = await come('alice', { viewport: { width: 390, height: 780 }, isMobile: true, hasTouch: true, deviceScaleFactor: 2 });
+  const alice = await person.open();
+  await alice.getByRole('link', { name: /^B ?bob|bob/ }).first().waitFor();
+  await picture(alice, 'phone-list');
+  await alice.locator('#list a[href="#user:bob"]').click();
+  await bubble(alice, 'second news').waitFor();
+  assert.ok(!(await alice.locator('.sidebar').isVisible()));
+  await picture(alice, 'phone-thread');
+  const wide = await alice.evaluate(() => document.documentElement.scrollWidth - innerWidth);
+  assert.equal(wide, 0, 'nothing sticks out sideways');
+  await alice.getByRole('link', { name: 'Back to conversations' }).click();
+  await alice.locator('#list').waitFor();
+  await leave();
+});
