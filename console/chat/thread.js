@@ -35,6 +35,8 @@ export class Thread {
   #send = byId('send', HTMLButtonElement);
   #error = byId('compose-error', HTMLElement);
   #wasAtEnd = true;
+  /** Whether the thread was opened just now and nobody has moved it. */
+  #isFresh = false;
   /** @type {number | undefined} */
   #seenTimer;
 
@@ -68,6 +70,7 @@ export class Thread {
 
   /** Shows `timeline`, or nothing. @param {Timeline | null} timeline */
   open(timeline) {
+    this.#markRead();
     if (this.#timeline !== null) this.#timeline.draft = this.#text.value;
     this.#timeline = timeline;
     byId('open', HTMLElement).hidden = timeline === null;
@@ -78,7 +81,9 @@ export class Thread {
     this.#written();
     this.#rows.show([]);
     this.#wasAtEnd = true;
+    this.#isFresh = true;
     this.render();
+    this.#toNew();
     this.#load();
     if (matchMedia('(pointer: fine)').matches) this.#text.focus();
   }
@@ -116,7 +121,7 @@ export class Thread {
     if (timeline.isLoading) this.#top.replaceChildren('Loading…');
     else if (timeline.trouble !== '') this.#top.replaceChildren(`Earlier messages could not be loaded: ${timeline.trouble} `, earlier());
     else if (timeline.isTop) this.#top.replaceChildren('This is the beginning.');
-    else if (timeline.isEmpty && cursor === 0) this.#top.replaceChildren('Nothing here yet.');
+    else if (timeline.isEmpty && cursor === 0) this.#top.replaceChildren(this.#outgoing(timeline).length === 0 ? 'Nothing here yet.' : '');
     else this.#top.replaceChildren(earlier());
   }
 
@@ -239,6 +244,7 @@ export class Thread {
     }
     this.#text.value = '';
     timeline.newFrom = 0;
+    this.#isFresh = false;
     this.#written();
     this.render();
     this.#toEnd();
@@ -254,6 +260,17 @@ export class Thread {
 
   #toEnd() {
     this.#scroll.scrollTop = this.#scroll.scrollHeight;
+    this.#scrolled();
+  }
+
+  /** Begins where the new messages begin, when they are more than fit. */
+  #toNew() {
+    const line = this.#list.querySelector('.new');
+    if (!this.#isFresh || line === null) return;
+    this.#isFresh = false;
+    const above = line.getBoundingClientRect().top - this.#scroll.getBoundingClientRect().top;
+    if (above >= 0) return;
+    this.#scroll.scrollTop += above;
     this.#scrolled();
   }
 
@@ -275,15 +292,19 @@ export class Thread {
     return (this.#timeline && this.#client.conversation(this.#timeline.channel)?.unread.length) ?? 0;
   }
 
-  /** What is at the end of an open, visible thread is read. */
+  /** What is at the end of an open, visible thread is read: soon, so that a burst is one command. */
   #seen() {
     clearTimeout(this.#seenTimer);
-    this.#seenTimer = setTimeout(() => {
-      const timeline = this.#timeline;
-      if (timeline === null || !this.isReading) return;
-      const conversation = this.#client.conversation(timeline.channel);
-      if (conversation !== null && conversation.unread.length > 0) this.#client.markRead(timeline.channel, conversation.cursor);
-    }, 400);
+    this.#seenTimer = setTimeout(() => this.#markRead(), 400);
+  }
+
+  #markRead() {
+    clearTimeout(this.#seenTimer);
+    if (this.#timeline === null || !this.isReading) return;
+    const conversation = this.#client.conversation(this.#timeline.channel);
+    if (conversation !== null && conversation.unread.length > 0) {
+      this.#client.markRead(conversation.channel, conversation.cursor);
+    }
   }
 
   /** Loads a page of history and keeps in place what is on screen. */
@@ -303,6 +324,7 @@ export class Thread {
     this.#scroll.scrollTop = wasAtEnd ? this.#scroll.scrollHeight : scrollTop + this.#scroll.scrollHeight - scrollHeight;
     this.#list.setAttribute('aria-busy', 'false');
     this.#scrolled();
+    this.#toNew();
   }
 }
 

@@ -141,6 +141,27 @@ test('what is written while the server is away is sent, once, when it is back', 
   await leave();
 });
 
+test('lines that are written while the server is killed, twice, arrive once and in order', async () => {
+  const [alice, bob] = [await (await come('alice')).open('user:bob'), await (await come('bob')).open('user:alice')];
+  for (const page of [alice, bob]) await page.locator('#dot.is-online').waitFor();
+  const lines = Array.from({ length: 150 }, (_, n) => `stormy ${n}`);
+  const writing = (async () => {
+    for (const line of lines) await say(alice, line);
+  })();
+  for (let n = 0; n < 2; n += 1) {
+    await bubble(alice, `stormy ${20 + n * 60}`).waitFor();
+    await server.kill();
+    await server.start();
+  }
+  await writing;
+  for (const page of [alice, bob]) {
+    await page.locator('#dot.is-online').waitFor();
+    await bubble(page, 'stormy 149').getByText(page === alice ? 'stored' : 'stormy').waitFor();
+    assert.deepEqual((await texts(page)).filter((text) => text.startsWith('stormy')), lines);
+  }
+  await leave();
+});
+
 test('a second window takes over, and the first can take it back', async () => {
   const person = await come('alice');
   const first = await person.open('user:bob');
@@ -239,6 +260,19 @@ test('unread: a line where the new ones begin, a number in the title', async () 
   await bob.getByText('New messages').waitFor();
   await bob.locator('.badge').waitFor({ state: 'detached' });
   await picture(bob, 'new-line');
+
+  // More new ones than fit: the thread begins where they begin.
+  await bob.keyboard.press('Escape');
+  const alice = await (await come('alice')).open('user:bob');
+  await alice.locator('#dot.is-online').waitFor();
+  for (let n = 1; n <= 40; n += 1) await say(alice, `flood ${n}`);
+  await bob.locator('.badge', { hasText: '40' }).waitFor();
+  await bob.getByRole('link', { name: 'flood 40' }).click();
+  await bob.getByRole('button', { name: '40 new' }).waitFor();
+  assert.ok(await bubble(bob, 'flood 1').first().isVisible());
+  await picture(bob, 'flood');
+  await bob.getByRole('button', { name: '40 new' }).click();
+  await bob.locator('.badge').waitFor({ state: 'detached' });
   await leave();
 });
 
@@ -248,7 +282,7 @@ test('on a phone: the list, then the conversation, and back', async () => {
   await alice.getByRole('link', { name: /^B ?bob|bob/ }).first().waitFor();
   await picture(alice, 'phone-list');
   await alice.locator('#list a[href="#user:bob"]').click();
-  await bubble(alice, 'second news').waitFor();
+  await bubble(alice, 'flood 40').waitFor();
   assert.ok(!(await alice.locator('.sidebar').isVisible()));
   await picture(alice, 'phone-thread');
   const wide = await alice.evaluate(() => document.documentElement.scrollWidth - innerWidth);
