@@ -7,7 +7,8 @@ use std::time::Duration;
 /// # Errors
 /// What is expected instead, as one sentence without a full stop.
 pub fn parse(text: &str) -> Result<Duration, String> {
-    let wrong = || format!("{text:?} is not a duration: write a whole number and ms, s, m, h or d, such as 500ms or 24h");
+    let wrong =
+        || format!("{text:?} is not a duration: write a whole number and ms, s, m, h or d, such as 500ms or 24h");
     let digits = text.find(|c: char| !c.is_ascii_digit()).ok_or_else(wrong)?;
     let (number, unit) = text.split_at(digits);
     let number: u64 = number.parse().map_err(|_| wrong())?;
@@ -39,7 +40,8 @@ mod tests {
 
     #[test]
     fn what_is_not_a_duration_is_refused_with_an_example() {
-        for text in ["", "10", "s", "-1s", "1.5s", "1 s", "10S", "10sec", "99999999999999999999s", "99999999999999999d"] {
+        for text in ["", "10", "s", "-1s", "1.5s", "1 s", "10S", "10sec", "99999999999999999999s", "99999999999999999d"]
+        {
             let error = parse(text).expect_err(text);
             assert!(error.contains("duration"), "{error}");
         }

@@ -66,6 +66,8 @@ struct Script {
     /// What the client said since the last look, and the request of its last LIST.
     heard: Vec<Packet>,
     listing: u32,
+    /// The epoch that SYNCED tells.
+    epoch: u32,
 }
 
 impl Script {
@@ -81,7 +83,7 @@ impl Script {
 
     fn begin(mut state: ClientState, now_ms: u64, sender: Sender) -> Self {
         let session = state.connect(now_ms, Bytes::from_static(b"token"), Tlvs::new());
-        Self { state, session, now_ms, sender, heard: Vec::new(), listing: 0 }
+        Self { state, session, now_ms, sender, heard: Vec::new(), listing: 0, epoch: 1 }
     }
 
     /// A client with a device, connected, that has listed: of `channel` it holds everything up to `at`.
@@ -217,7 +219,7 @@ impl Script {
             items.push(SyncItem::Image(bytes.into()));
             seq += 1;
         }
-        let (reason, epoch, tlvs) = (Reason::Ok, 1, Tlvs::new());
+        let (reason, epoch, tlvs) = (Reason::Ok, self.epoch, Tlvs::new());
         self.say(&Packet::Synced(SyncedPacket { request, reason, epoch, head, from, to, items, tlvs }));
     }
 
@@ -378,6 +380,7 @@ fn a_raised_epoch_voids_what_is_held() {
     assert!(events.iter().any(|event| matches!(event, ClientEvent::Conversation { reset: true, .. })), "{events:?}");
     let (request, from, to) = script.expect_sync();
     assert_eq!((from, to), (6, 7));
+    script.epoch = 2;
     script.sync(&alice(), request, (6, 7), 7, None);
     assert_eq!(script.handed_out(), [6, 7, 8]);
 }
@@ -407,6 +410,33 @@ fn an_epoch_mismatch_lists_everything_and_starts_anew() {
     script.expect_list(b"");
     script.list(b"t2", &[conversation(&alice(), 2, 4, 3)]);
     assert_eq!(script.handed_out(), [4]);
+}
+
+#[test]
+fn an_answer_from_another_epoch_is_not_handed_out() {
+    let mut script = Script::caught_up(&alice(), 2);
+    script.say(&recv(&alice(), 4));
+    script.wait(200);
+    let (request, ..) = script.expect_sync();
+    script.epoch = 2;
+    script.sync(&alice(), request, (3, 3), 4, None);
+    assert_eq!(script.handed_out(), []);
+    script.wait(1_000);
+    script.expect_list(b"");
+}
+
+#[test]
+fn an_empty_answer_is_asked_for_again_after_a_pause() {
+    let mut script = Script::caught_up(&alice(), 2);
+    script.say(&recv(&alice(), 4));
+    script.wait(200);
+    let (request, ..) = script.expect_sync();
+    script.sync(&alice(), request, (3, 2), 2, None);
+    assert_eq!(script.said(), []);
+    let timeout = script.state.poll_timeout().unwrap();
+    assert!(timeout > script.now_ms);
+    script.wait(timeout - script.now_ms);
+    assert_eq!(script.expect_sync().1, 3);
 }
 
 #[test]
@@ -627,7 +657,7 @@ fn an_expired_sender_is_replaced_and_only_what_cannot_be_stored_goes_under_the_n
     assert!(matches!(script.said().last(), Some(Packet::Disconnect(_))));
     let events = script.events();
     assert!(matches!(events.last(), Some(ClientEvent::Closed { retry: Retry::Now, .. })), "{events:?}");
-    assert!(events.contains(&ClientEvent::PerhapsSent { number: 1 }), "{events:?}");
+    assert!(events.contains(&ClientEvent::PerhapsSent { sender: issued(9), number: 1 }), "{events:?}");
 
     let mut script = Script::begin(script.state, script.now_ms, issued(10));
     assert!(
@@ -644,7 +674,7 @@ fn another_sender_than_asked_for_leaves_what_was_on_the_wire_open() {
     script.sent();
     script.sender = issued(11);
     script.reconnect();
-    assert!(script.events().contains(&ClientEvent::PerhapsSent { number: 1 }));
+    assert!(script.events().contains(&ClientEvent::PerhapsSent { sender: issued(9), number: 1 }));
     assert_eq!(script.sent(), []);
 }
 

@@ -181,7 +181,7 @@ impl User {
                     assert!(self.sent.insert(number, seq).is_none(), "number {number} answered twice");
                 }
                 ClientEvent::Refused { number, reason, .. } => panic!("{number} refused: {reason:?}"),
-                ClientEvent::PerhapsSent { number } => panic!("{number} perhaps sent"),
+                ClientEvent::PerhapsSent { number, .. } => panic!("{number} perhaps sent"),
                 _ => {}
             }
         }

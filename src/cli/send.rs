@@ -141,14 +141,14 @@ pub(super) async fn run(args: SendArgs) -> Result<(), Failure> {
     check_channel(&args.to)?;
     let body = args.body.read()?;
     let (client, mut events) = args.server.client()?.build();
-    let mut trouble = String::new();
+    let mut trouble = Trouble::default();
     let deliver = async {
         tokio::select! {
             sent = deliver(&client, &args.to, body) => sent,
             failure = watch(&mut events, &mut trouble) => Err(failure),
         }
     };
-    let sent = timeout(args.timeout, deliver).await.unwrap_or_else(|_| Err(too_late(args.timeout, &trouble)))?;
+    let sent = timeout(args.timeout, deliver).await.unwrap_or_else(|_| Err(too_late(&args, &trouble)))?;
     print(&args, &sent).map_err(|error| Failure::failed(format!("acknowledged, but not printed: {error}")))?;
     // The message is durable: a server that is slow to part changes nothing.
     let _ = timeout(GOODBYE, client.close()).await;
@@ -172,23 +172,41 @@ async fn deliver(client: &Client, to: &str, body: Vec<u8>) -> Result<Sent, Failu
     }
 }
 
-/// Returns when there is no hope; notes what went wrong meanwhile.
-async fn watch(events: &mut Events, trouble: &mut String) -> Failure {
+/// What stands between the message and its acknowledgement.
+#[derive(Default)]
+struct Trouble {
+    /// The server has accepted a connection at some time.
+    connected: bool,
+    /// How the last connection ended.
+    last: String,
+}
+
+/// Returns when there is no hope; notes what goes wrong meanwhile.
+async fn watch(events: &mut Events, trouble: &mut Trouble) -> Failure {
     while let Some(event) = events.recv().await {
-        if let ClientEvent::Closed { reason, retry, detail } = event {
-            if let Some(failure) = refusal(reason, retry, &detail) {
-                return failure;
+        match event {
+            ClientEvent::Connected { .. } => trouble.connected = true,
+            ClientEvent::Closed { reason, retry, detail } => {
+                if let Some(failure) = refusal(reason, retry, &detail) {
+                    return failure;
+                }
+                trouble.last = detail;
             }
-            *trouble = detail;
+            _ => {}
         }
     }
     Failure::failed("the client stopped")
 }
 
-fn too_late(after: Duration, trouble: &str) -> Failure {
-    let because = if trouble.is_empty() { String::new() } else { format!(" ({trouble})") };
-    let hint = "it may have been stored or not; sent again it is another message";
-    Failure::failed(format!("not acknowledged within {after:?}{because}; {hint}"))
+fn too_late(args: &SendArgs, trouble: &Trouble) -> Failure {
+    let because = if trouble.last.is_empty() { String::new() } else { format!(": {}", trouble.last) };
+    let private = args.server.addr.transport().is_encrypted() && args.server.ca.is_none();
+    let hint = match (trouble.connected, private) {
+        (true, _) => "it may have been stored or not; sent again it is another message",
+        (false, true) => "nothing was sent; is the server running there, or does it need --ca FILE?",
+        (false, false) => "nothing was sent; is the server running there?",
+    };
+    Failure::failed(format!("not acknowledged within {:?}{because}; {hint}", args.timeout))
 }
 
 fn print(args: &SendArgs, sent: &Sent) -> io::Result<()> {

@@ -8,8 +8,8 @@ use std::{
 const FIRST_MS: u64 = 1_000;
 const MOST_MS: u64 = 30_000;
 
-/// Doubles from 1 s to 30 s; each wait is any time up to that, so that clients that lost the same server do not come
-/// back together.
+/// Doubles from 1 s to 30 s; each wait is any time from half of that to all of it, so that clients that lost the same
+/// server do not come back together.
 #[derive(Debug)]
 pub(crate) struct Backoff {
     ceiling_ms: u64,
@@ -27,9 +27,10 @@ impl Backoff {
 
     /// The wait before the next attempt, given what the server asked for.
     pub(crate) fn wait(&mut self, at_least_ms: u32) -> Duration {
-        let jitter = random() % (self.ceiling_ms + 1);
+        let half = self.ceiling_ms / 2;
+        let wait_ms = half + random() % (half + 1);
         self.ceiling_ms = (self.ceiling_ms * 2).min(MOST_MS);
-        Duration::from_millis(u64::from(at_least_ms) + jitter)
+        Duration::from_millis(u64::from(at_least_ms) + wait_ms)
     }
 }
 
@@ -47,7 +48,8 @@ mod tests {
         let mut backoff = Backoff::new();
         for ceiling in [1_000, 2_000, 4_000, 8_000, 16_000, 30_000, 30_000] {
             assert_eq!(backoff.ceiling_ms, ceiling);
-            assert!(backoff.wait(0) <= Duration::from_millis(ceiling));
+            let half = Duration::from_millis(ceiling / 2);
+            assert!((half..=half * 2).contains(&backoff.wait(0)));
         }
         backoff.reset();
         assert_eq!(backoff.ceiling_ms, 1_000);

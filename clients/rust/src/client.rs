@@ -9,7 +9,7 @@ use std::{
 
 use bytes::Bytes;
 use postrider_protocol::{
-    BODY_BYTES, Channel, DecodeError, Id, Method, Reason, SenderKind, Tlvs, Writer as _, image_flag,
+    BODY_BYTES, Channel, DecodeError, Id, Method, Reason, Sender, SenderKind, Tlvs, Writer as _, image_flag,
     packet::{MembersPage, ReplyPacket, groups},
     session::client::{ClientEvent, ClientState},
 };
@@ -135,7 +135,12 @@ pub enum CommandError {
     },
     /// The server does not know its sender any more: whether it was stored cannot be known.
     #[error("perhaps stored: the server has forgotten this sender")]
-    PerhapsSent,
+    PerhapsSent {
+        /// The sender it went under.
+        sender: Sender,
+        /// Its number: an image with both shows that it was stored.
+        number: u64,
+    },
     /// The client stopped first. With a kept state the command goes out at the next start.
     #[error("the client stopped before an answer came")]
     Closed,

@@ -334,7 +334,7 @@ impl Driver {
             let number = match answer {
                 ClientEvent::Sent { number, .. }
                 | ClientEvent::Refused { number, .. }
-                | ClientEvent::PerhapsSent { number } => number,
+                | ClientEvent::PerhapsSent { number, .. } => number,
                 ClientEvent::Reply { question, reply } => {
                     // Who asked may have gone.
                     let _ = self.replies.remove(&question).map(|done| done.send(Ok(reply)));
@@ -344,7 +344,7 @@ impl Driver {
             };
             match self.sent.remove(&number) {
                 // Who asked may have gone.
-                Some(done) => drop(done.send(result(answer))),
+                Some(done) => drop(done.send(outcome(answer))),
                 None => self.unclaimed.push_back(answer),
             }
         }
@@ -390,11 +390,12 @@ impl Driver {
 }
 
 /// What the end of a command means to who asked for it.
-fn result(answer: ClientEvent) -> Result<Sent, CommandError> {
+fn outcome(answer: ClientEvent) -> Result<Sent, CommandError> {
     match answer {
         ClientEvent::Sent { number, channel, seq, time_ms } => Ok(Sent { number, channel, seq, time_ms }),
         ClientEvent::Refused { reason, detail, .. } => Err(CommandError::Refused { reason, detail }),
-        _ => Err(CommandError::PerhapsSent),
+        ClientEvent::PerhapsSent { sender, number } => Err(CommandError::PerhapsSent { sender, number }),
+        _ => Err(CommandError::Closed),
     }
 }
 

@@ -10,7 +10,7 @@ use super::{
     state::{Phase, RETRY_MS, Read},
 };
 use crate::{
-    Reason, Tlvs,
+    Channel, Reason, Tlvs,
     packet::{ConnackPacket, DisconnectPacket, ListedPacket, Packet, ReplyPacket, SendackPacket, SyncedPacket},
     session::server::Detail,
     tag,
@@ -91,7 +91,10 @@ impl ClientState {
             Some(Answer::Refused(Command { number, .. })) => {
                 self.answers.push_back(ClientEvent::Refused { number, reason, detail: detail(tlvs) });
             }
-            Some(Answer::Perhaps(command)) => self.perhaps_sent([command]),
+            Some(Answer::Perhaps(Command { number, .. })) => {
+                let sender = self.commands.sender;
+                self.answers.push_back(ClientEvent::PerhapsSent { sender, number });
+            }
             // Not in flight any more: its image told of it before its answer.
             Some(Answer::Later) | None => {}
         }
@@ -136,22 +139,29 @@ impl ClientState {
             return Ok(());
         };
         match synced.reason {
+            Reason::Ok if synced.to < synced.from => {
+                // It holds less than it told of before: ask again, but not without a pause.
+                self.channels.sync_ended(&channel);
+                self.reads_at = now_ms.saturating_add(u64::from(RETRY_MS));
+            }
+            Reason::Ok if !self.channels.is_in_epoch(&channel, synced.epoch) => self.start_over(now_ms, &channel),
             Reason::Ok => {
                 let (channels, mut out) = self.channels_and_outlet();
                 channels.synced(now_ms, &channel, (from, to), synced, &mut out)?;
             }
-            Reason::EpochMismatch => {
-                self.channels.sync_ended(&channel);
-                self.channels.mismatch(&channel);
-                self.reads.retain(|_, read| !matches!(read, Read::List));
-                // A server that says so again and again is not asked without a pause.
-                self.reads_at = now_ms.saturating_add(u64::from(RETRY_MS));
-            }
+            Reason::EpochMismatch => self.start_over(now_ms, &channel),
             Reason::NoChannel => self.channels.forget(&channel),
             reason if self.comes_again(now_ms, reason, &synced.tlvs) => self.channels.sync_ended(&channel),
             reason => return Err(Failure { reason, detail: Detail::Rule("the server refused SYNC") }),
         }
         Ok(())
+    }
+
+    /// What is held of `channel` is void: list everything, after a pause, for a server may say so again and again.
+    fn start_over(&mut self, now_ms: u64, channel: &Channel) {
+        self.channels.mismatch(channel);
+        self.reads.retain(|_, read| !matches!(read, Read::List));
+        self.reads_at = now_ms.saturating_add(u64::from(RETRY_MS));
     }
 
     fn take_read(&mut self, request: u32, is_it: impl FnOnce(&Read) -> bool) -> Option<Read> {

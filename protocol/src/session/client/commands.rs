@@ -5,6 +5,7 @@
 //! numbers is the order in which the server accepts them.
 
 use alloc::{collections::VecDeque, vec::Vec};
+use core::mem;
 
 use bytes::Bytes;
 
@@ -203,21 +204,21 @@ impl Commands {
         self.expired
     }
 
-    /// Takes `sender` in place of the old one. Returns the commands that may have been stored under the old one: they
-    /// cannot be sent again.
-    pub(super) fn adopt(&mut self, sender: Sender) -> Vec<Command> {
+    /// Takes `sender` in place of the old one. Returns the old one and the commands that may have been stored under
+    /// it: they cannot be sent again.
+    pub(super) fn adopt(&mut self, sender: Sender) -> (Sender, Vec<Command>) {
         self.expired = false;
         if sender == self.sender {
-            return Vec::new();
+            return (sender, Vec::new());
         }
-        self.sender = sender;
+        let old = mem::replace(&mut self.sender, sender);
         let (keep, perhaps) = self.waiting.drain(..).partition(|command| command.unsure == 0);
         self.waiting = keep;
-        Vec::from_iter::<VecDeque<Command>>(perhaps)
+        (old, Vec::from_iter::<VecDeque<Command>>(perhaps))
     }
 
     /// Forgets the sender; the next CONNECT asks for a new one.
-    pub(super) fn forget_sender(&mut self) -> Vec<Command> {
+    pub(super) fn forget_sender(&mut self) -> (Sender, Vec<Command>) {
         self.adopt(Sender::request(self.sender.kind()))
     }
 }

@@ -3,7 +3,7 @@
 use alloc::string::String;
 
 use crate::{
-    Channel, DecodeError, Id, Image, Reason,
+    Channel, DecodeError, Id, Image, Reason, Sender,
     packet::{Conversation, Gap, Limits, ReplyPacket},
     session::server::Detail,
 };
@@ -63,8 +63,10 @@ pub enum ClientEvent {
         /// The server's words.
         detail: String,
     },
-    /// Whether a command was stored cannot be known any more; the channel's history shows it if it was.
+    /// Whether a command was stored cannot be known any more; an image with its sender and number shows that it was.
     PerhapsSent {
+        /// The sender it went under.
+        sender: Sender,
         /// Its number.
         number: u64,
     },

@@ -160,9 +160,15 @@ impl Channels {
         }
     }
 
-    /// The server says that what is held of `channel` is void: list everything, start there anew.
+    /// Whether seqs of `channel` mean in `epoch` what they mean here.
+    pub(super) fn is_in_epoch(&self, channel: &Channel, epoch: u32) -> bool {
+        self.map.get(channel).is_none_or(|cursor| cursor.epoch == Some(epoch))
+    }
+
+    /// What is held of `channel` is void: list everything, start there anew.
     pub(super) fn mismatch(&mut self, channel: &Channel) {
         if let Some(cursor) = self.map.get_mut(channel) {
+            cursor.syncing = false;
             cursor.known = false;
             cursor.reset = true;
             cursor.epoch = None;

@@ -3,6 +3,7 @@
 use alloc::{
     collections::{BTreeMap, VecDeque},
     string::{String, ToString},
+    vec::Vec,
 };
 
 use bytes::Bytes;
@@ -390,8 +391,9 @@ impl ClientState {
         }
     }
 
-    pub(super) fn perhaps_sent(&mut self, commands: impl IntoIterator<Item = Command>) {
-        self.answers.extend(commands.into_iter().map(|command| ClientEvent::PerhapsSent { number: command.number }));
+    pub(super) fn perhaps_sent(&mut self, (sender, commands): (Sender, Vec<Command>)) {
+        let event = |command: Command| ClientEvent::PerhapsSent { sender, number: command.number };
+        self.answers.extend(commands.into_iter().map(event));
     }
 
     /// Tells of the connection, unless the app is too slow to care.
