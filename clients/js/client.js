@@ -38,6 +38,8 @@ export { MemoryStorage } from './storage.js';
 
 const FIRST_BACKOFF_MS = 1000;
 const LAST_BACKOFF_MS = 30_000;
+/** How long the app may take for a token. */
+const TOKEN_MS = 10_000;
 const HISTORY_PAGE = 50;
 const NOTHING = new Uint8Array(0);
 
@@ -77,7 +79,7 @@ export class PostriderClient extends EventTarget {
   #attempts = 0;
   /** Failures since a connection last did its work. */
   #failures = 0;
-  /** @type {unknown} */
+  /** @type {unknown} the next attempt, or the end of this one's patience for a token */
   #backoff = null;
   /** @type {unknown} */
   #pause = null;
@@ -301,9 +303,13 @@ export class PostriderClient extends EventTarget {
     const attempt = this.#attempts;
     this.#turn('connecting', { reason: null, detail: '', retryMs: null });
     const { token, url, WebSocket, device, platform } = this.#options;
+    this.#backoff = this.#clock.setTimeout(() => {
+      this.#ended({ reason: null, detail: 'no token in time', retryMs: null });
+    }, TOKEN_MS);
     try {
       const proof = new TextEncoder().encode(typeof token === 'string' ? token : await token());
       if (this.#phase !== 'connecting' || attempt !== this.#attempts) return;
+      this.#clock.clearTimeout(this.#backoff);
       const tlvs = platform === '' ? [] : [textTlv(Tlv.PLATFORM, platform)];
       const sender = this.#state.sender ?? requestSender(SenderKind.KEPT);
       this.#connection = new Connection({
@@ -323,6 +329,7 @@ export class PostriderClient extends EventTarget {
   /** @param {Ending} ending */
   #ended(ending) {
     this.#disconnect();
+    this.#clock.clearTimeout(this.#backoff);
     const retry = ending.reason === null ? 'reconnect' : retryOf(ending.reason);
     if (retry === 'terminal') return this.#finish('replaced', ending);
     const oldToken = retry === 'new token' && typeof this.#options.token === 'string';

@@ -28,7 +28,7 @@ class NoToken extends Error {}
 
 /** @param {string} user @returns {Promise<{ token: string, ws: string }>} */
 async function fetchToken(user) {
-  const response = await fetch(`/dev/token?user=${encodeURIComponent(user)}`);
+  const response = await fetch(`/dev/token?user=${encodeURIComponent(user)}`, { signal: AbortSignal.timeout(8000) });
   if (response.status >= 400 && response.status < 500) throw new NoToken(await response.text());
   if (!response.ok) throw new Error(`the server answers ${response.status}`);
   return response.json();

@@ -155,7 +155,8 @@ test('lines that are written while the server is killed, twice, arrive once and 
   }
   await writing;
   for (const page of [alice, bob]) {
-    await page.locator('#dot.is-online').waitFor();
+    // The back-off may have come to its 30 s.
+    await page.locator('#dot.is-online').waitFor({ timeout: 40_000 });
     await bubble(page, 'stormy 149').getByText(page === alice ? 'stored' : 'stormy').waitFor();
     assert.deepEqual((await texts(page)).filter((text) => text.startsWith('stormy')), lines);
   }

@@ -119,6 +119,9 @@ test('hands out live images in order, and drops duplicates', async () => {
   await socket.say(recv(1), recv(2), recv(2), recv(1));
   assert.deepEqual(seqs(w.take('message')), [1, 2]);
   assert.deepEqual(socket.packets.map((packet) => 'seq' in packet && packet.seq), [1, 2]);
+  socket.packets.splice(0);
+  await socket.say(recv(4));
+  assert.deepEqual([socket.next(Kind.SYNC)].map(({ from, to }) => [from, to]), [[3, 3]]);
 });
 
 test('holds what is above a hole until the hole is pulled', async () => {
@@ -167,6 +170,14 @@ test('live images wait for the first LIST of a connection', async () => {
   assert.equal(w.take('message').length, 0);
   await socket.list([conversation({ head: 3, syncFrom: 3 })]);
   assert.deepEqual(seqs(w.take('message')), [4]);
+  socket.lose();
+  await w.clock.pass(1000);
+  const again = w.network.socket;
+  await again.accept();
+  await again.say(recv(5));
+  assert.equal(w.take('message').length, 0, 'it may belong to another past');
+  await again.list([conversation({ epoch: 2, head: 4, syncFrom: 4 })]);
+  assert.deepEqual(w.events.filter(([name]) => name === 'reset' || name === 'message').map(([name]) => name), ['reset', 'message']);
 });
 
 test('an image of a channel that is not known makes it list again', async () => {
@@ -303,6 +314,18 @@ test('an expired sender: what was never on the wire goes under a new one, the re
   assert.deepEqual(w.take('outgoing').map(({ id, state }) => [id, state]), [[doubtful.id, 'stored']]);
 });
 
+test('another sender than its own in CONNACK expires its own', async () => {
+  const w = world();
+  const socket = await online(w);
+  const wired = w.client.send('user:bob', 'on the wire');
+  socket.lose();
+  const fresh = w.client.send('user:bob', 'fresh');
+  await w.clock.pass(1000);
+  await w.network.socket.accept({ sender: Uint8Array.of(1, 0, 0, 0, 0, 0, 0, 9) });
+  assert.deepEqual([wired, fresh].map(({ state, number }) => [state, number]), [['unsure', 1], ['waiting', 1]]);
+  assert.deepEqual(w.network.socket.packets.flatMap((packet) => (packet.kind === Kind.SEND ? [packet.number] : [])), [1]);
+});
+
 test('a new epoch: forgets the channel and takes it from where LIST says', async () => {
   const w = world();
   const socket = await online(w, { head: 9, syncFrom: 9 });
@@ -310,11 +333,38 @@ test('a new epoch: forgets the channel and takes it from where LIST says', async
   await w.clock.pass(1000);
   const again = w.network.socket;
   await again.accept();
-  const list = await again.list([conversation({ epoch: 2, head: 8, syncFrom: 6 })]);
+  const list = await again.list([conversation({ epoch: 2, head: 12, syncFrom: 6 })]);
   assert.deepEqual([...list.token], [1]);
   assert.equal(w.take('reset').length, 1);
   const sync = again.next(Kind.SYNC);
-  assert.deepEqual([sync.from, sync.to, sync.epoch], [7, 8, 2]);
+  assert.deepEqual([sync.from, sync.to, sync.epoch], [7, 12, 2]);
+});
+
+test('a head below what it holds is another past, whatever the epoch says', async () => {
+  const w = world();
+  const socket = await online(w, { head: 9, syncFrom: 9 });
+  socket.lose();
+  await w.clock.pass(1000);
+  const again = w.network.socket;
+  await again.accept();
+  await again.list([conversation({ head: 8, syncFrom: 6 })]);
+  assert.equal(w.take('reset').length, 1);
+  assert.deepEqual([again.next(Kind.SYNC)].map(({ from, to }) => [from, to]), [[7, 8]]);
+});
+
+test('a channel that a LIST of everything leaves out is forgotten', async () => {
+  const w = world();
+  const socket = await online(w, { head: 3, syncFrom: 3 });
+  socket.lose();
+  await w.clock.pass(1000);
+  const again = w.network.socket;
+  await again.accept();
+  const { request } = again.next(Kind.LIST);
+  await again.say({ kind: Kind.LISTED, request, reason: Reason.BAD_LIST_TOKEN, token: NOTHING, next: NOTHING, conversations: [], tlvs: [] });
+  await again.list([]);
+  assert.equal(w.take('reset').length, 1);
+  assert.deepEqual(w.client.conversations, []);
+  assert.deepEqual(world({ storage: w.storage }).client.conversations, []);
 });
 
 test('EPOCH_MISMATCH: forgets the channel, pauses, and lists everything', async () => {
@@ -432,6 +482,22 @@ test('a refused token is asked for again, unless it is a fixed one', async () =>
     await w.network.socket.accept({ reason: Reason.TOKEN_EXPIRED, user: '' });
     assert.equal(w.client.phase, phase);
   }
+});
+
+test('an app that has no token in time is asked again', async () => {
+  /** @type {((token: string) => void)[]} */
+  const asked = [];
+  const w = world({ token: () => new Promise((resolve) => asked.push(resolve)) });
+  w.client.connect();
+  await w.clock.pass(10_000);
+  assert.equal(w.client.phase, 'waiting');
+  asked[0]('late');
+  await w.clock.pass(1000);
+  assert.equal(w.network.sockets.length, 0);
+  asked[1]('in time');
+  await settled();
+  const connect = await w.network.socket.accept();
+  assert.equal(new TextDecoder().decode(connect.token), 'in time');
 });
 
 test('a token of another user is refused before anything is sent', async () => {
