@@ -7,10 +7,7 @@ use std::time::Duration;
 use postrider_bridge::{AcceptRules, Origins};
 use postrider_protocol::{BODY_BYTES, FRAME_PAYLOAD_BYTES, Reason, packet::Limits, session::server::ServerTimers};
 use postrider_storage::{Opened, Options, Progress, Recovery};
-use tokio::{
-    net::TcpListener,
-    sync::{Semaphore, mpsc},
-};
+use tokio::{net::TcpListener, sync::Semaphore};
 use tokio_rustls::TlsAcceptor;
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
@@ -18,7 +15,7 @@ use crate::{
     auth::Verifier,
     clock::Clock,
     commit::Committer,
-    config::Config,
+    config::{self, Config},
     deliver::Deliverer,
     hub::Hub,
     metrics::Metrics,
@@ -28,7 +25,7 @@ use crate::{
     rate::Rates,
     reader::{ReadLimits, Reader},
     session::{Issuer, Shared, Welcome},
-    slot::{Decider, Rules, Submission},
+    slot::{Decider, Rules},
     view::View,
 };
 
@@ -220,12 +217,6 @@ fn assemble(
         .map(|worker| Decider::new(Arc::clone(&store), Arc::clone(&rules), &slots, worker, workers))
         .collect();
     let newest_ms = slots.iter().map(|slot| slot.time_ms).max().unwrap_or_default();
-    let limits = ReadLimits {
-        page: usize::from(config.sync.page),
-        page_max: usize::from(config.sync.page_max),
-        window: u64::from(config.sync.window),
-        age_ms: millis(config.sync.age),
-    };
     let stages = Stages {
         deciders,
         committer: Committer::new(log, &slots, Arc::clone(&view), Arc::clone(&metrics)),
@@ -243,30 +234,43 @@ fn assemble(
         },
         reserve_bytes: config.storage.reserve_bytes.bytes(),
     };
-    let (queues, pipeline): (Vec<mpsc::Sender<Submission>>, Pipeline) = stages.start();
+    let (queues, pipeline) = stages.start();
     let shared = Arc::new(Shared {
         hub,
         view: Arc::clone(&view),
         bounds,
         workers,
-        timers: ServerTimers {
-            connect_ms: millis(session.connect_timeout),
-            frame_ms: millis(session.frame_timeout),
-            dead_ms: millis(session.dead),
-        },
+        timers: timers(session),
         welcome: Welcome { verifier, limits: told_limits(config), issuer: Issuer::new(newest_ms) },
         metrics: Arc::clone(&metrics),
     });
     let services = Arc::new(Services {
         shared,
         queues,
-        reader: Arc::new(Reader::new(store, view, limits, Arc::clone(&metrics))),
+        reader: Arc::new(Reader::new(store, view, read_limits(config), Arc::clone(&metrics))),
         reads: Arc::new(Semaphore::new(config.sync.concurrent as usize)),
         clock,
         metrics,
         slow_after_ms: millis(session.slow_after),
     });
     (services, pipeline)
+}
+
+fn timers(session: &config::Session) -> ServerTimers {
+    ServerTimers {
+        connect_ms: millis(session.connect_timeout),
+        frame_ms: millis(session.frame_timeout),
+        dead_ms: millis(session.dead),
+    }
+}
+
+fn read_limits(config: &Config) -> ReadLimits {
+    ReadLimits {
+        page: usize::from(config.sync.page),
+        page_max: usize::from(config.sync.page_max),
+        window: u64::from(config.sync.window),
+        age_ms: millis(config.sync.age),
+    }
 }
 
 fn told_limits(config: &Config) -> Limits {

@@ -206,7 +206,8 @@ impl Session {
             ServerEvent::Recvack(_) => received.of(Kind::Recvack).inc(),
             ServerEvent::List(_) => received.of(Kind::List).inc(),
             ServerEvent::Sync(_) => received.of(Kind::Sync).inc(),
-            ServerEvent::Answer(_) | ServerEvent::Ended => received.other().inc(),
+            ServerEvent::Answer(_) => received.of(Kind::Ping).inc(),
+            ServerEvent::Ended => received.of(Kind::Disconnect).inc(),
             ServerEvent::Close { reason, .. } => {
                 self.shared.metrics.frame_error(*reason);
                 0

@@ -94,6 +94,7 @@ impl View {
         for (number, slot) in (0..=u8::MAX).zip(&self.slots) {
             let covered = covered(number);
             let mut slot = slot.lock().unwrap_or_else(PoisonError::into_inner);
+            // Letting go is the same in any order.
             for channel in slot.channels.values_mut() {
                 while channel.recent.front().is_some_and(|&(_, position, _)| position <= covered) {
                     channel.recent.pop_front();
@@ -106,6 +107,7 @@ impl View {
                 slot.channels.retain(|_, channel| !channel.recent.is_empty());
             }
         }
+        // As above: any order.
         for users in &self.conversations {
             let mut users = users.lock().unwrap_or_else(PoisonError::into_inner);
             users.retain(|(tenant, _), rows| {

@@ -9,7 +9,8 @@ use postrider_storage::{ConversationRow, MemberRow, StoreError, fold};
 use super::{
     answer::{Outcome, Refusal},
     command::{GroupChange, Origin},
-    decide::{Audience, Decider, Draft, Members},
+    decide::{Audience, Decider, Members},
+    draft::Draft,
 };
 
 /// What a change of a group comes to.

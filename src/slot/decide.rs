@@ -11,8 +11,7 @@ use std::sync::{
 
 use bytes::Bytes;
 use postrider_protocol::{
-    BODY_BYTES, Channel, ChannelKind, From, HEADER_BYTES, Id, Image, ImageKind, ImageView, Kind, Reason, Tlvs, frame,
-    image_flag, packet::SendPacket, tag,
+    Channel, ChannelKind, HEADER_BYTES, Id, ImageKind, Kind, Reason, Tlvs, frame, packet::SendPacket, tag,
 };
 use postrider_storage::{ConversationRow, Entry, MemberRow, Placed, SlotState, Store, StoreError, fold};
 
@@ -20,6 +19,7 @@ use super::{
     answer::{Outcome, Refusal},
     command::{Answers, Command, Origin, Submission},
     dedup::{Known, look_up},
+    draft::{Draft, check_packet, first_rows, write_image},
     state::Slot,
     worker_of,
 };
@@ -96,19 +96,6 @@ pub struct Decided {
     pub accepted: Vec<Accepted>,
     /// The answers, to be sent when the entries are durable.
     pub answers: Vec<Answers>,
-}
-
-/// The part of a command that makes an entry.
-pub(super) struct Draft<'a> {
-    pub kind: u8,
-    pub flags: u16,
-    pub channel: &'a Channel,
-    pub number: u64,
-    pub oldest: u64,
-    pub read: u64,
-    pub tlvs: &'a Tlvs,
-    pub body: &'a [u8],
-    pub crc: u32,
 }
 
 /// See the module.
@@ -341,56 +328,23 @@ impl Decider {
         let Some(slot) = self.slots.get_mut(&number) else {
             return Ok(Outcome::Refused(Refusal::new(Reason::Internal, "slot of another worker")));
         };
-        let sequenced = draft.kind < fold::CURSOR_KIND;
-        slot.position += 1;
-        slot.time_ms = slot.time_ms.max(self.now.wall_ms);
-        let (position, time_ms) = (slot.position, slot.time_ms);
-        let channel = slot.channel(&self.store, origin.tenant, draft.channel)?;
-        let mut seq = 0;
-        if sequenced {
-            channel.head += 1;
-            channel.position = position;
-            seq = channel.head;
-            if members.is_some() {
-                channel.members.clone_from(&members);
-            }
-        }
-        let image = Image {
-            kind: draft.kind,
-            flags: draft.flags,
-            seq,
-            time_ms,
-            channel: draft.channel.detached(),
-            from: From::of(&origin.user, draft.channel),
-            sender: origin.sender,
-            number: draft.number,
-            tlvs: draft.tlvs.clone(),
-            body: if draft.kind == ImageKind::Message.number() {
-                Bytes::new()
-            } else {
-                Bytes::copy_from_slice(draft.body)
-            },
-        };
+        let channel = (origin.tenant, draft.channel);
+        let is_sequenced = draft.kind < fold::CURSOR_KIND;
+        let place = slot.place(&self.store, channel, is_sequenced, members.as_ref(), self.now.wall_ms)?;
+        let image = draft.image(origin, place);
         let start = self.frames.len();
         let head_len = frame::append(&mut self.frames, Kind::Recv, |out| write_image(out, &image, draft.body));
-        let mut conversations = Vec::with_capacity(rows.len());
-        for (user, mut row) in rows {
-            ConversationRow::apply(&mut row, position, &user, &image, draft.read);
-            if let Some(row) = row {
-                slot.put_conversation(origin.tenant, &user, draft.channel, row.clone());
-                conversations.push((user.detached(), row));
-            }
-        }
+        let conversations = slot.fold_conversations(channel, place.position, &image, draft.read, rows);
         if draft.number > 0 {
             let table = slot.senders(&self.store, origin.tenant, &origin.user)?;
-            table.apply(position, &image, draft.oldest, draft.crc);
+            table.apply(place.position, &image, draft.oldest, draft.crc);
         }
         let entry = Entry::new(origin.tenant, draft.oldest, draft.read, Bytes::new(), 0);
         let accepted = Accepted {
-            placed: Placed { slot: number, position, entry },
+            placed: Placed { slot: number, position: place.position, entry },
             channel: image.channel,
-            seq,
-            time_ms,
+            seq: place.seq,
+            time_ms: place.time_ms,
             frame: Bytes::new(),
             audience,
             except: origin.session,
@@ -404,49 +358,6 @@ impl Decider {
             oldest: draft.oldest,
             read: draft.read,
         });
-        Ok(Outcome::Stored { seq, time_ms })
+        Ok(Outcome::Stored { seq: place.seq, time_ms: place.time_ms })
     }
-}
-
-/// Appends `image` with `body`; returns the length of its head.
-fn write_image(out: &mut Vec<u8>, image: &Image, body: &[u8]) -> usize {
-    ImageView {
-        kind: image.kind,
-        flags: image.flags,
-        seq: image.seq,
-        time_ms: image.time_ms,
-        channel: &image.channel,
-        from: &image.from,
-        sender: image.sender,
-        number: image.number,
-        tlvs: &image.tlvs,
-        body,
-    }
-    .write(out)
-}
-
-/// The rows that the first message of a person channel makes.
-fn first_rows(channel: &Channel) -> Vec<(Id, Option<ConversationRow>)> {
-    if channel.kind() != ChannelKind::Person {
-        return Vec::new();
-    }
-    let (low, high) = channel.ids();
-    let high = high.filter(|high| *high != low);
-    [Some(low), high].into_iter().flatten().map(|user| (user, None)).collect()
-}
-
-/// What can be refused without looking anything up.
-fn check_packet(packet: &SendPacket) -> Option<Refusal> {
-    if packet.body.len() > BODY_BYTES {
-        return Some(Refusal::new(Reason::BodyTooLarge, "body over 65,536 bytes"));
-    }
-    if packet.flags & !(image_flag::COUNTABLE | image_flag::SILENT) != 0 {
-        return Some(Refusal::new(Reason::Malformed, "flags"));
-    }
-    packet.tlvs.iter().find_map(|(tag, value)| match tag {
-        tag::READ if value.len() != 8 => Some(Refusal::new(Reason::Malformed, "TLV READ is 8 bytes")),
-        0x4000..=0x7fff => Some(Refusal::new(Reason::Malformed, "a TLV that only the server sets")),
-        0x8000.. => Some(Refusal::new(Reason::UnknownCritical, "a critical TLV that is not known")),
-        _ => None,
-    })
 }

@@ -6,6 +6,7 @@ mod change;
 mod command;
 mod decide;
 mod dedup;
+mod draft;
 mod state;
 
 pub use command::{Answers, Command, GroupChange, Origin, Stuck, Submission};

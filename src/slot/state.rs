@@ -4,7 +4,7 @@
 use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 
-use postrider_protocol::{Channel, ChannelKind, Id};
+use postrider_protocol::{Channel, ChannelKind, Id, Image};
 use postrider_storage::{ConversationRow, SenderTable, SlotState, Store, StoreError};
 
 use super::decide::Members;
@@ -23,14 +23,25 @@ pub(super) struct ChannelState {
     pub members: Option<Arc<Members>>,
 }
 
+/// Where an entry goes.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Place {
+    /// In the slot.
+    pub position: u64,
+    /// In the channel; 0 for a control entry.
+    pub seq: u64,
+    /// When.
+    pub time_ms: u64,
+}
+
 /// One slot.
 #[derive(Debug)]
 pub(super) struct Slot {
     number: u8,
     /// Position of the last entry.
-    pub position: u64,
+    position: u64,
     /// Time of the last entry.
-    pub time_ms: u64,
+    time_ms: u64,
     channels: HashMap<(u32, Channel), ChannelState>,
     senders: HashMap<(u32, Id), SenderTable>,
     conversations: HashMap<(u32, Id, Channel), ConversationRow>,
@@ -93,9 +104,49 @@ impl Slot {
         }
     }
 
-    /// Keeps a changed row until the store covers it.
-    pub(super) fn put_conversation(&mut self, tenant: u32, user: &Id, channel: &Channel, row: ConversationRow) {
-        self.conversations.insert((tenant, user.detached(), channel.detached()), row);
+    /// Gives the next place in the slot, and in the channel when the entry is sequenced; `members` replaces the group's.
+    pub(super) fn place(
+        &mut self,
+        store: &Store,
+        (tenant, channel): (u32, &Channel),
+        is_sequenced: bool,
+        members: Option<&Arc<Members>>,
+        wall_ms: u64,
+    ) -> Result<Place, StoreError> {
+        self.position += 1;
+        self.time_ms = self.time_ms.max(wall_ms);
+        let mut place = Place { position: self.position, seq: 0, time_ms: self.time_ms };
+        if is_sequenced {
+            let state = self.channel(store, tenant, channel)?;
+            state.head += 1;
+            state.position = place.position;
+            place.seq = state.head;
+            if let Some(members) = members {
+                state.members = Some(Arc::clone(members));
+            }
+        }
+        Ok(place)
+    }
+
+    /// Folds the entry `image` into `rows`, and keeps those that there are now until the store covers them.
+    pub(super) fn fold_conversations(
+        &mut self,
+        (tenant, channel): (u32, &Channel),
+        position: u64,
+        image: &Image,
+        read: u64,
+        rows: Vec<(Id, Option<ConversationRow>)>,
+    ) -> Vec<(Id, ConversationRow)> {
+        let mut folded = Vec::with_capacity(rows.len());
+        for (user, mut row) in rows {
+            ConversationRow::apply(&mut row, position, &user, image, read);
+            if let Some(row) = row {
+                let user = user.detached();
+                self.conversations.insert((tenant, user.clone(), channel.detached()), row.clone());
+                folded.push((user, row));
+            }
+        }
+        folded
     }
 
     /// Lets go of what the store covers, once there is much of it.
@@ -106,6 +157,7 @@ impl Slot {
         }
         let covered = store.covered(self.number);
         self.channels.retain(|_, channel| channel.position > covered);
+        // Letting go is the same in any order.
         self.senders.retain(|_, table| table.senders.iter().any(|row| row.used > covered));
         self.conversations.retain(|_, row| row.position > covered);
         let left = self.channels.len() + self.senders.len() + self.conversations.len();
