@@ -55,8 +55,10 @@ struct View {
     contiguous: u64,
     /// What it holds above.
     above: BTreeSet<u64>,
-    /// The highest RECVACK it sent.
+    /// The highest RECVACK it ever sent.
     acknowledged: u64,
+    /// The highest RECVACK of this connection: an earlier one may have died with the server.
+    told: u64,
     /// The RECVACK before the last orderly stop.
     settled: u64,
 }
@@ -139,11 +141,10 @@ impl Client {
         })
     }
 
-    /// Sends while the world loads, through every loss of the connection; returns when all is answered.
+    /// Sends while the world loads, through every loss of the connection; returns when all is answered and the server has
+    /// read the last RECVACK.
     pub async fn run(mut self) -> Self {
-        while self.world.is_loading() || !self.is_settled() {
-            let result = self.session().await;
-            let Err(error) = result else { continue };
+        while let Err(error) = self.session().await {
             // The server is gone, which is what this is about; anything else is told.
             if !is_gone(error.as_ref()) {
                 self.world.surprise(format!("user {}: {error}", self.user));
@@ -168,7 +169,7 @@ impl Client {
 
     /// Every RECVACK sent so far is one that the server must not forget: it stopped in order.
     pub fn settle(&mut self) {
-        self.views.values_mut().for_each(|view| view.settled = view.acknowledged);
+        self.views.values_mut().for_each(|view| view.settled = view.told);
     }
 
     fn is_settled(&self) -> bool {
@@ -187,6 +188,7 @@ impl Client {
         }
         self.sender = connack.sender;
         self.connection += 1;
+        self.views.values_mut().for_each(|view| view.told = 0);
         self.asks = VecDeque::from([Ask::List { page: Bytes::new() }]);
         self.asked = None;
         let numbers: Vec<u64> = self.pending.keys().copied().collect();
@@ -225,12 +227,23 @@ impl Client {
                 }
                 _ = tick.tick() => {
                     if !self.world.is_loading() && self.is_settled() {
-                        self.acknowledge_all(wire);
-                        wire.flush().await?;
-                        return Ok(());
+                        return self.part(wire).await;
                     }
                     self.load(wire);
                 }
+            }
+        }
+    }
+
+    /// The last RECVACKs, and the proof that the server read them.
+    async fn part(&mut self, wire: &mut Wire) -> Result {
+        self.acknowledge_all(wire);
+        wire.put(&Packet::Ping(Tlvs::new()));
+        wire.flush().await?;
+        loop {
+            match wire.next().await? {
+                Packet::Pong(_) => return Ok(()),
+                packet => self.take(packet),
             }
         }
     }
@@ -501,10 +514,11 @@ impl Client {
 
     fn acknowledge_all(&mut self, wire: &mut Wire) {
         for (channel, view) in &mut self.views {
-            let Some(channel) = self.world.channel(*channel).filter(|_| view.contiguous > view.acknowledged) else {
+            let Some(channel) = self.world.channel(*channel).filter(|_| view.contiguous > view.told) else {
                 continue;
             };
-            view.acknowledged = view.contiguous;
+            view.told = view.contiguous;
+            view.acknowledged = view.acknowledged.max(view.told);
             let (channel, seq) = (channel.clone(), view.contiguous);
             wire.put(&Packet::Recvack(RecvackPacket { channel, seq, tlvs: Tlvs::new() }));
         }

@@ -51,6 +51,7 @@ struct Tally {
     second_start: u64,
     rebuilt: u64,
     with_loss: u64,
+    with_loss_of_old: u64,
     lost: usize,
     found: Vec<String>,
 }
@@ -90,16 +91,19 @@ impl Flips {
             tally.in_log += u64::from(is_log);
             tally.in_new += u64::from(is_new);
             let place = format!("{} byte {byte} bit {bit}", path.display());
+            let with_loss = tally.with_loss;
             judge(&storage, &image, &durable, &place, &mut tally)?;
+            tally.with_loss_of_old += u64::from(!is_new) * (tally.with_loss - with_loss);
         }
         println!(
-            "{} bits ({} in the log, {} in what was new), {} second starts, {} rebuilds, {} with a loss of {} entries in all, {:.0} s",
+            "{} bits ({} in the log, {} in what was new), {} second starts, {} rebuilds, {} with a loss ({} where it was old), {} entries in all, {:.0} s",
             tally.flips,
             tally.in_log,
             tally.in_new,
             tally.second_start,
             tally.rebuilt,
             tally.with_loss,
+            tally.with_loss_of_old,
             tally.lost,
             start.elapsed().as_secs_f64(),
         );

@@ -129,8 +129,8 @@ impl Shared {
 
     /// An empty folder for `suite`.
     fn work(&self, suite: &str) -> Result<PathBuf> {
-        let plant = self.plant.map_or("", Plant::name);
-        let work = self.work.clone().unwrap_or_else(|| step::target().join("torture").join(format!("{suite}{plant}")));
+        let name = self.plant.map_or_else(|| suite.to_owned(), |plant| format!("{suite}-{}", plant.name()));
+        let work = self.work.clone().unwrap_or_else(|| step::target().join("torture").join(name));
         let _ = std::fs::remove_dir_all(&work);
         std::fs::create_dir_all(&work)?;
         Ok(work.canonicalize()?)
