@@ -250,7 +250,9 @@ test('history is loaded upwards, page by page, and stays in place', async () => 
 test('unread: a line where the new ones begin, a number in the title', async () => {
   const bob = await (await come('bob')).open('user:alice');
   await bob.locator('#dot.is-online').waitFor();
-  await bob.locator('.badge').waitFor({ state: 'detached' });
+  await bubble(bob, 'stormy 149').waitFor();
+  await say(bob, 'I have read all of it');
+  await bubble(bob, 'I have read all of it').getByText('stored').waitFor();
   await bob.keyboard.press('Escape');
   await bob.getByText('Choose a conversation').waitFor();
   for (const text of ['first news', 'second news']) await server.send('alice', 'user:bob', text);
