@@ -35,6 +35,7 @@ static FILES: &[(&str, &[u8])] = &[
     page!("dom.js"),
     page!("groups.js"),
     page!("icon.svg"),
+    page!("thread.css"),
     page!("thread.js"),
     page!("timeline.js"),
     page!("words.js"),
