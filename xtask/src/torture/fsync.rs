@@ -170,12 +170,12 @@ async fn send(wire: &mut Wire, number: u64) -> Result<(Reason, u64)> {
 fn judge(calls: &[Call], number: u64) -> std::result::Result<(), String> {
     let body = bodies::body(1, number, 100);
     let holds = |call: &Call| call.bytes.windows(body.len()).any(|window| window == body);
+    let on_socket = |call: &Call| call.file.contains("<socket:") || call.file.contains("<TCP");
     let on_log = |call: &Call| call.file.contains("/log/");
     let of = |names: &[&str], call: &Call| names.contains(&call.name.as_str());
-    let arrived = calls.iter().find(|call| of(&READS, call) && call.file.contains("TCP") && holds(call));
+    let arrived = calls.iter().find(|call| of(&READS, call) && on_socket(call) && holds(call));
     let arrived = arrived.and_then(|call| call.ended).ok_or("its arrival is not in the trace")?;
-    let answered =
-        calls.iter().find(|call| of(&WRITES, call) && call.file.contains("TCP") && answers(&call.bytes, number));
+    let answered = calls.iter().find(|call| of(&WRITES, call) && on_socket(call) && answers(&call.bytes, number));
     let answered = answered.map(|call| call.began).ok_or("its SENDACK is not in the trace")?;
     let written = calls.iter().find(|call| of(&FILE_WRITES, call) && on_log(call) && holds(call));
     let written = written.and_then(|call| call.ended).ok_or("it was never written to the log")?;

@@ -206,6 +206,10 @@ impl Server {
 
 impl Drop for Server {
     fn drop(&mut self) {
+        // Under a tracer the server is a child of this child, and would live on.
+        if !matches!(self.child.try_wait(), Ok(Some(_))) {
+            let _ = Command::new("pkill").args(["-KILL", "-P", &self.pid().to_string()]).status();
+        }
         let _ = self.child.kill();
         let _ = self.child.wait();
     }

@@ -7,7 +7,7 @@ pub struct Call {
     pub thread: u32,
     /// Its name.
     pub name: String,
-    /// What strace says of the file: `5</tmp/x/log/0001>` or `9<TCP:[…]>`.
+    /// What strace says of the file: `5</tmp/x/log/0001>` or `9<socket:[77]>`.
     pub file: String,
     /// The bytes it moved, of all buffers.
     pub bytes: Vec<u8>,
@@ -31,7 +31,7 @@ pub fn parse(trace: &str) -> Vec<Call> {
             call.ended = Some(at);
             call.result = result(resumed);
         } else if let Some((name, arguments)) = rest.split_once('(') {
-            let file = arguments.split([',', ')', ' ']).next().unwrap_or_default().to_owned();
+            let file = unescaped(arguments.split([',', ')', ' ']).next().unwrap_or_default());
             let is_whole = !rest.ends_with("<unfinished ...>");
             if !is_whole {
                 open.insert(thread, calls.len());
@@ -56,6 +56,18 @@ fn thread_of(line: &str) -> Option<(u32, &str)> {
     Some((thread.trim_end_matches(']').parse().ok()?, rest.trim_start()))
 }
 
+/// A name as it is: strace writes every byte of it as `\x41`.
+fn unescaped(name: &str) -> String {
+    let mut parts = name.split("\\x");
+    let mut text = parts.next().unwrap_or_default().to_owned();
+    for part in parts {
+        let (code, rest) = part.split_at_checked(2).unwrap_or((part, ""));
+        text.extend(u8::from_str_radix(code, 16).map(char::from));
+        text.push_str(rest);
+    }
+    text
+}
+
 fn result(line: &str) -> Option<i64> {
     line.rsplit_once(" = ")?.1.split(' ').next()?.parse().ok()
 }
@@ -77,7 +89,7 @@ mod tests {
     #[test]
     fn calls_that_others_interrupt_are_put_together() {
         let trace = "\
-10 recvfrom(9<TCP:[1]>, \"\\x00\\x41\", 8192, 0, NULL, NULL) = 2\n\
+10 recvfrom(9<\\x73\\x3a[1]>, \"\\x00\\x41\", 8192, 0, NULL, NULL) = 2\n\
 11 fdatasync(5</d/log/1> <unfinished ...>\n\
 10 sendto(9<TCP:[1]>, \"\\x04\", 1, 0, NULL, 0) = 1\n\
 11 <... fdatasync resumed>) = 0\n\
@@ -85,6 +97,7 @@ mod tests {
 12 +++ exited with 0 +++\n";
         let calls = parse(trace);
         assert_eq!(calls.len(), 4);
+        assert_eq!(calls[0].file, "9<s:[1]>");
         assert_eq!(
             (calls[0].name.as_str(), calls[0].bytes.as_slice(), calls[0].result),
             ("recvfrom", &[0, 0x41][..], Some(2))
