@@ -2,6 +2,7 @@
 //!
 //! Exit codes: 0 done, 1 refused or failed, 2 usage, 78 configuration.
 
+mod bench;
 mod config;
 mod dev;
 mod health;
@@ -78,6 +79,8 @@ enum Command {
     /// Look into a data directory
     #[command(subcommand)]
     Store(store::StoreCommand),
+    /// Put load on a server, Postrider or a peer, and tell what it did
+    Bench(bench::BenchArgs),
     /// Ask a running server whether it is ready
     Health(health::HealthArgs),
     /// Print the version
@@ -97,6 +100,7 @@ pub fn run() -> Result<(), Failure> {
         Command::Send(args) => block_on(send::run(args)),
         Command::Listen(args) => block_on(listen::run(args)),
         Command::Store(command) => store::run(&command),
+        Command::Bench(args) => bench::run(args),
         Command::Health(args) => health::run(&args),
         Command::Version => {
             println!("postrider {}", env!("CARGO_PKG_VERSION"));
