@@ -3,6 +3,10 @@
 use std::process::ExitCode;
 
 fn main() -> ExitCode {
+    if let Err(error) = postrider_storage::plant::set_from_environment() {
+        eprintln!("postrider: {error}");
+        return ExitCode::FAILURE;
+    }
     match postrider::cli::run() {
         Ok(()) => ExitCode::SUCCESS,
         Err(failure) => {

@@ -22,6 +22,42 @@ pub enum Fault {
     DedupInMemory = 5,
 }
 
+impl Fault {
+    /// The fault that is called so on a command line.
+    #[must_use]
+    pub fn from_name(name: &str) -> Option<Self> {
+        match name {
+            "no-fdatasync" => Some(Self::NoFdatasync),
+            "drop-last-entry" => Some(Self::DropLastEntry),
+            "flush-error-ignored" => Some(Self::FlushErrorIgnored),
+            "ack-before-commit" => Some(Self::AckBeforeCommit),
+            "dedup-in-memory" => Some(Self::DedupInMemory),
+            _ => None,
+        }
+    }
+}
+
+/// Plants the fault that `POSTRIDER_PLANT` names, if it names one.
+///
+/// # Errors
+/// No fault is called so.
+#[cfg(feature = "plant")]
+pub fn set_from_environment() -> Result<(), String> {
+    let Ok(name) = std::env::var("POSTRIDER_PLANT") else { return Ok(()) };
+    set(Fault::from_name(&name).ok_or_else(|| format!("POSTRIDER_PLANT: no fault is called {name}"))?);
+    Ok(())
+}
+
+/// Does nothing: this build cannot be made faulty.
+///
+/// # Errors
+/// None.
+#[cfg(not(feature = "plant"))]
+#[inline(always)]
+pub const fn set_from_environment() -> Result<(), String> {
+    Ok(())
+}
+
 #[cfg(feature = "plant")]
 static PLANTED: AtomicU8 = AtomicU8::new(0);
 

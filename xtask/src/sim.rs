@@ -12,7 +12,7 @@ pub struct Sim {
     seeds: u64,
     /// The first of them.
     #[arg(long, default_value_t = 1)]
-    from: u64,
+    start: u64,
     /// Build with this fault planted; then the world must find a violation.
     #[arg(long)]
     plant: Option<Plant>,
@@ -21,7 +21,7 @@ pub struct Sim {
 impl Sim {
     /// So many seeds of the world without faults.
     pub const fn seeds(seeds: u64) -> Self {
-        Self { seeds, from: 1, plant: None }
+        Self { seeds, start: 1, plant: None }
     }
 
     /// Builds the world and runs it.
@@ -31,7 +31,7 @@ impl Sim {
             let target = step::target().join("plant");
             cargo.args(["--features", "plant"]).env("CARGO_TARGET_DIR", target).env("POSTRIDER_PLANT", plant.name());
         }
-        let (seeds, from) = (self.seeds.to_string(), self.from.to_string());
-        step::run(cargo.args(["--", "--seeds", &seeds, "--from", &from]))
+        let (seeds, start) = (self.seeds.to_string(), self.start.to_string());
+        step::run(cargo.args(["--", "--seeds", &seeds, "--start", &start]))
     }
 }

@@ -27,8 +27,8 @@ const BATCH: u64 = 60;
 fn main() -> ExitCode {
     let arguments: Vec<String> = env::args().skip(1).collect();
     let arguments: Vec<&str> = arguments.iter().map(String::as_str).collect();
-    plant_fault();
     let result = match arguments.as_slice() {
+        _ if plant::set_from_environment().is_err() => Err("POSTRIDER_PLANT names no fault".into()),
         ["write", dir, seed, first, entries] => write(dir, seed, first, entries, false),
         ["write-and-close", dir, seed, first, entries] => write(dir, seed, first, entries, true),
         ["read", dir] => read(dir),
@@ -42,15 +42,6 @@ fn main() -> ExitCode {
             ExitCode::FAILURE
         }
     }
-}
-
-fn plant_fault() {
-    plant::set(match env::var("POSTRIDER_PLANT").as_deref() {
-        Ok("no-fdatasync") => plant::Fault::NoFdatasync,
-        Ok("drop-last-entry") => plant::Fault::DropLastEntry,
-        Ok("flush-error-ignored") => plant::Fault::FlushErrorIgnored,
-        _ => plant::Fault::None,
-    });
 }
 
 /// Small sizes, so that a short run has several segments and many checkpoints.
