@@ -43,6 +43,11 @@ impl Issuer {
         Self { last: AtomicU64::new((newest_ms + 1) << 12) }
     }
 
+    /// Whether a sender with this stamp may have been made at this server by `now_ms`.
+    fn may_have_given(&self, stamp: u64, now_ms: u64) -> bool {
+        stamp <= self.last.load(Ordering::Acquire).max((now_ms << 12) | 0xfff)
+    }
+
     /// A stamp above all before it.
     fn stamp(&self, now_ms: u64) -> u64 {
         let mut stamp = 0;
@@ -85,12 +90,16 @@ impl Session {
         let verifier = &self.shared.welcome.verifier;
         let identity =
             verifier.verify(&packet.token, now.wall_ms / 1_000).map_err(|error| (error.reason(), error.to_string()))?;
-        match (&packet.device, &identity.device) {
-            (Some(device), Some(bound)) if device != bound => {
-                Err((Reason::Unauthenticated, "the token is for another device".to_owned()))
-            }
-            _ => Ok(identity),
+        if let (Some(device), Some(bound)) = (&packet.device, &identity.device)
+            && device != bound
+        {
+            return Err((Reason::Unauthenticated, "the token is for another device".to_owned()));
         }
+        // A sender from the future, once it is forgotten, would take all those of its user with it that come before.
+        if !self.shared.welcome.issuer.may_have_given(packet.sender.stamp(), now.wall_ms) {
+            return Err((Reason::SenderExpired, "the sender is not one that this server gave".to_owned()));
+        }
+        Ok(identity)
     }
 
     fn welcome(&mut self, now: Now, packet: &ConnectPacket, identity: Identity) {
