@@ -181,6 +181,12 @@ impl Outbox {
         queue.farewell.clone()
     }
 
+    /// The farewell, before what is queued ahead of it is taken.
+    #[must_use]
+    pub fn farewell(&self) -> Option<Farewell> {
+        self.lock().farewell.clone()
+    }
+
     /// Whether there is something to take.
     #[must_use]
     pub fn is_ready(&self) -> bool {

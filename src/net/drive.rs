@@ -122,7 +122,13 @@ impl Driver {
                     self.session.handle_bytes(now, bytes);
                     self.session.advance(now)
                 }
-                Turn::Woken => self.session.advance(now),
+                Turn::Woken => {
+                    // A peer that takes nothing must not hold up the end, so that its time runs from now.
+                    if let Some(farewell) = self.session.outbox().farewell() {
+                        self.end(now.mono_ms, farewell);
+                    }
+                    self.session.advance(now)
+                }
                 Turn::Timer => {
                     let mut effects = self.session.handle_timeout(now);
                     effects.extend(self.session.advance(now));
