@@ -76,8 +76,12 @@ impl Listener {
                 counters.turned_away.inc();
                 if turning_away.load(Ordering::Relaxed) < TURNING_AWAY {
                     let (listener, guard) = (Arc::clone(&listener), Guard::new(&turning_away));
+                    let stop = stop.clone();
                     tracker.spawn(async move {
-                        listener.turn_away(stream).await;
+                        tokio::select! {
+                            () = listener.turn_away(stream) => {}
+                            () = stop.cancelled() => {}
+                        }
                         drop(guard);
                     });
                 }
@@ -86,16 +90,22 @@ impl Listener {
             counters.opened.inc();
             counters.open.inc();
             let (listener, services, guard) = (Arc::clone(&listener), Arc::clone(&services), Guard::new(&open));
+            let stop = stop.clone();
             tracker.spawn(async move {
-                listener.serve(stream, services).await;
+                listener.serve(stream, services, stop).await;
                 drop(guard);
             });
         }
     }
 
-    async fn serve(&self, stream: TcpStream, services: Arc<Services>) {
+    /// Who is still shaking hands at `stop` is dropped: nothing was accepted from them, and the end waits for nobody.
+    async fn serve(&self, stream: TcpStream, services: Arc<Services>, stop: CancellationToken) {
         let accepted = services.clock.now();
-        match self.shake_hands(stream).await {
+        let transport = tokio::select! {
+            transport = self.shake_hands(stream) => transport,
+            () = stop.cancelled() => None,
+        };
+        match transport {
             Some(transport) => drive(services, transport, NEXT.fetch_add(1, Ordering::Relaxed), accepted).await,
             None => {
                 let counters = services.metrics.transport(self.kind);
