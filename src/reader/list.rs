@@ -9,7 +9,7 @@ use std::collections::BTreeMap;
 
 use bytes::Bytes;
 use postrider_protocol::{
-    ANSWER_BYTES, Channel, Image, LIST_BODY_BYTES, Reader as Fields, Reason, Tlvs, Writer,
+    ANSWER_BYTES, Channel, ID_BYTES, Image, LIST_BODY_BYTES, Reader as Fields, Reason, Tlvs, Writer,
     packet::{Conversation, ListPacket, ListedPacket, Packet, conversation_flag},
     tag,
 };
@@ -18,6 +18,10 @@ use postrider_storage::{ConversationRow, Found, StoreError};
 use super::{Asker, Reader};
 use crate::view::Committed;
 
+/// Most bytes of a LISTED besides its conversations and the token, which is told twice: again within `next`.
+const LISTED_HEAD: usize = 12 + 2 + CHANNEL_BYTES + 8;
+/// The longest channel.
+const CHANNEL_BYTES: usize = 1 + 2 * (1 + ID_BYTES);
 /// Which tokens this build makes.
 const FORMAT: u8 = 0;
 
@@ -69,17 +73,20 @@ impl Reader {
             listed.retain(|listed| listed.place.order(after).is_lt());
         }
         let limit = if ask.limit == 0 { self.limits.page } else { usize::from(ask.limit).min(self.limits.page_max) };
-        let mut bytes = 2 * token.encode().len();
-        let mut rest = listed.into_iter().peekable();
-        let mut last = None;
-        while let Some(next) = rest.next_if(|_| answer.conversations.len() < limit && bytes < ANSWER_BYTES - 2_048) {
+        answer.token = token.encode().into();
+        let mut bytes = LISTED_HEAD + 2 * answer.token.len();
+        let (mut last, mut more) = (None, false);
+        for next in listed {
             let conversation = self.conversation(asker, &next, now_ms)?;
             bytes += conversation.image.len() + conversation.channel.as_bytes().len() + 33;
+            if answer.conversations.len() >= limit || (bytes > ANSWER_BYTES && last.is_some()) {
+                more = true;
+                break;
+            }
             answer.conversations.push(conversation);
             last = Some(next.place);
         }
-        answer.token = token.encode().into();
-        if let Some(last) = last.filter(|_| rest.peek().is_some()) {
+        if let Some(last) = last.filter(|_| more) {
             answer.next = encode_page(&token, &last);
         }
         Ok(Packet::Listed(answer))

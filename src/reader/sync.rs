@@ -9,6 +9,9 @@ use postrider_storage::{Found, StoreError};
 
 use super::{Asker, Reader};
 
+/// Bytes of a SYNCED without elements.
+const SYNCED_HEAD: usize = 36;
+
 impl Reader {
     /// The answer to SYNC.
     ///
@@ -48,7 +51,7 @@ impl Reader {
         }
         let to = ask.to.min(answer.head);
         let limit = if ask.limit == 0 { self.limits.page } else { usize::from(ask.limit).min(self.limits.page_max) };
-        let mut page = Page { items: Vec::new(), next: ask.from, bytes: 0 };
+        let mut page = Page { items: Vec::new(), next: ask.from, bytes: SYNCED_HEAD };
         if page.next <= row.visible_from.min(to) {
             page.gap(row.visible_from.min(to), GapReason::NotVisible);
         }
