@@ -104,6 +104,7 @@ async fn start_http(
     let listener = TcpListener::bind(addr)
         .await
         .map_err(|error| Failure::failed(format!("http.addr: cannot listen on {addr}: {error}")))?;
+    let addr = listener.local_addr().map_err(|error| Failure::failed(format!("http.addr {addr}: {error}")))?;
     tracing::info!(%addr, "http is listening");
     let router = http::router(config, Arc::clone(health), Arc::clone(metrics));
     let stop = stop.clone().cancelled_owned();
