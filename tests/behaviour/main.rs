@@ -1,0 +1,33 @@
+//! The server from outside: the real binary, driven byte by byte over TCP, TLS, WebSocket and WebSocket over TLS.
+//!
+//! One file for each behaviour, in one binary so that they run side by side. Tests named after a letter and a number
+//! are the rows of known faults: F framing and sessions, A authentication, S storage.
+#![allow(
+    missing_docs,
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::indexing_slicing,
+    clippy::todo,
+    reason = "tests fail by panicking, and their names say what they promise"
+)]
+
+mod harness;
+
+mod bodies;
+mod cli;
+mod connect;
+mod cursors;
+mod duplicate_send;
+mod framing;
+mod groups;
+mod http;
+mod limits;
+mod list_sync;
+mod ordering;
+mod rate_limit;
+mod read_marks;
+mod shutdown;
+mod slow_consumer;
+mod storage_dir;
+mod timeouts;
+mod websocket;
