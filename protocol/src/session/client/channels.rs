@@ -68,7 +68,7 @@ pub(super) struct Cursor {
     pub hole_ms: u64,
     /// A SYNC of this channel is under way.
     pub syncing: bool,
-    /// How many LISTs had begun when it was first met.
+    /// How many LISTs had begun when something of it last came live before it was told.
     pub met: u32,
     /// Something of it came on this connection.
     pub live: bool,
@@ -198,10 +198,17 @@ impl Channels {
             return;
         }
         if !self.map.contains_key(channel) {
-            self.meet(channel, seq);
+            let known = self.settled && seq == 1;
+            self.map.insert(channel.detached(), Cursor { known, ..Cursor::default() });
         }
         let Some(cursor) = self.map.get_mut(channel) else { return };
         cursor.live = true;
+        if cursor.epoch.is_none() {
+            // A LIST that is under way may tell of it, or leave it out because it changed between two pages: when
+            // none is under way, or that one ends without it, another one follows.
+            cursor.met = self.listing.begun;
+            self.listing.wanted |= self.listing.is_idle();
+        }
         if self.settled && cursor.known && seq <= cursor.at {
             return;
         }
@@ -223,15 +230,6 @@ impl Channels {
             });
         }
         self.review(now_ms, channel, out);
-    }
-
-    /// A channel that LIST has not told of: ask.
-    fn meet(&mut self, channel: &Channel, seq: u64) {
-        let met = self.listing.begun;
-        let known = self.settled && seq == 1;
-        self.map.insert(channel.detached(), Cursor { known, met, ..Cursor::default() });
-        // A LIST that is under way may tell of it; when it ends without, another one follows.
-        self.listing.wanted |= self.listing.is_idle();
     }
 
     /// Hands out what can be handed out of `channel`, and notes what is missing.
