@@ -60,13 +60,17 @@ impl Hub {
         }
     }
 
-    /// Adds a session. One with a device receives from now on, and an earlier session of the same device is closed
-    /// with `REPLACED`.
+    /// Adds a session. One with a device receives from now on, and of two sessions of one device the one that was
+    /// accepted earlier is closed with `REPLACED`: a CONNECT that was long under way does not end what came after it.
     pub fn register(&self, origin: &Arc<Origin>) {
         let Some(device) = &origin.device else { return };
         let Some(shard) = self.shard(origin.tenant, &origin.user) else { return };
         let mut users = shard.write().unwrap_or_else(PoisonError::into_inner);
         let sessions = users.entry((origin.tenant, origin.user.detached())).or_default();
+        let is_late = |other: &Arc<Origin>| other.device.as_ref() == Some(device) && other.session > origin.session;
+        if sessions.iter().any(is_late) {
+            return origin.outbox.close(Reason::Replaced);
+        }
         sessions.retain(|earlier| {
             let replaced = earlier.device.as_ref() == Some(device);
             if replaced {
