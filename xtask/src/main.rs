@@ -4,6 +4,7 @@
 mod check;
 mod dev;
 mod generate;
+mod peers;
 mod sim;
 mod step;
 mod torture;
@@ -34,6 +35,8 @@ enum Task {
     Generate(Generate),
     /// Run the seeded world: the server's own stages on one thread, with virtual time and a disk that forgets.
     Sim(sim::Sim),
+    /// Postrider beside NATS, JetStream and Mosquitto, scenario by scenario; writes docs/benchmarks.md.
+    Peers(peers::Peers),
     /// Break the real server on purpose, and see that nothing acknowledged is lost.
     Torture(torture::Torture),
 }
@@ -52,6 +55,7 @@ fn main() -> ExitCode {
         Task::Nightly(task) => task.run(),
         Task::Generate(task) => generate::run(task.check).map_err(Into::into),
         Task::Sim(task) => task.run(),
+        Task::Peers(task) => task.run(),
         Task::Torture(task) => task.run(),
     };
     match result {

@@ -135,6 +135,7 @@ impl Run {
         }
         self.board.enter(Phase::Drain);
         self.wait("draining", DRAIN, |counts| counts.unfinished == 0 && counts.received >= counts.expected);
+        self.report.unanswered = self.board.counts().unfinished;
         Ok(())
     }
 
@@ -256,9 +257,7 @@ impl Run {
                 into.add(from).map_err(|error| format!("{error:?}"))?;
             }
         }
-        let idle = self.plan.options.scenario == Scenario::Idle;
         report.lost = u64::saturating_sub(expected, received);
-        report.unanswered = if idle { 0 } else { self.board.counts().unfinished };
         let (trouble, troubles) = self.board.troubles();
         report.trouble = trouble;
         report.troubles += troubles;
