@@ -37,14 +37,14 @@ impl Fault {
     }
 }
 
-/// Plants the fault that `POSTRIDER_PLANT` names, if it names one.
+/// Plants the fault that the environment variable `PLANT_FAULT` names, if it names one.
 ///
 /// # Errors
 /// No fault is called so.
 #[cfg(feature = "plant")]
 pub fn set_from_environment() -> Result<(), String> {
-    let Ok(name) = std::env::var("POSTRIDER_PLANT") else { return Ok(()) };
-    set(Fault::from_name(&name).ok_or_else(|| format!("POSTRIDER_PLANT: no fault is called {name}"))?);
+    let Ok(name) = std::env::var("PLANT_FAULT") else { return Ok(()) };
+    set(Fault::from_name(&name).ok_or_else(|| format!("PLANT_FAULT: no fault is called {name}"))?);
     Ok(())
 }
 

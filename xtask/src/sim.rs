@@ -27,11 +27,11 @@ impl Sim {
     /// Builds the world and runs it.
     pub fn run(self) -> Result {
         let mut cargo = step::cargo(&["test", "--release", "--quiet", "--test", "sim"]);
-        if let Some(plant) = self.plant {
-            let target = step::target().join("plant");
-            cargo.args(["--features", "plant"]).env("CARGO_TARGET_DIR", target).env("POSTRIDER_PLANT", plant.name());
+        if self.plant.is_some() {
+            cargo.args(["--features", "plant"]).env("CARGO_TARGET_DIR", step::target().join("plant"));
         }
         let (seeds, start) = (self.seeds.to_string(), self.start.to_string());
-        step::run(cargo.args(["--", "--seeds", &seeds, "--start", &start]))
+        cargo.args(["--", "--seeds", &seeds, "--start", &start]);
+        step::run(cargo.args(self.plant.iter().flat_map(|plant| ["--plant", plant.name()])))
     }
 }

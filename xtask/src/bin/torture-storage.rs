@@ -28,7 +28,7 @@ fn main() -> ExitCode {
     let arguments: Vec<String> = env::args().skip(1).collect();
     let arguments: Vec<&str> = arguments.iter().map(String::as_str).collect();
     let result = match arguments.as_slice() {
-        _ if plant::set_from_environment().is_err() => Err("POSTRIDER_PLANT names no fault".into()),
+        _ if plant::set_from_environment().is_err() => Err("PLANT_FAULT names no fault".into()),
         ["write", dir, seed, first, entries] => write(dir, seed, first, entries, false),
         ["write-and-close", dir, seed, first, entries] => write(dir, seed, first, entries, true),
         ["read", dir] => read(dir),

@@ -16,7 +16,7 @@ use postrider_protocol::{
 };
 
 use super::{
-    Shared, bodies, conclude, load,
+    Found, Shared, bodies, conclude, load,
     server::Site,
     strace::{self, Call},
     wire::Wire,
@@ -89,10 +89,10 @@ impl Fsync {
         for number in 1..=self.sends {
             let (reason, seq) = send(&mut wire, number).await?;
             if reason != Reason::Ok {
-                return Err(format!("SEND {number} was refused: {}", reason.name()).into());
+                return Err(Found(format!("SEND {number} was refused: {}", reason.name())).into());
             }
             if seq != number {
-                return Err(format!("SEND {number} got seq {seq}").into());
+                return Err(Found(format!("SEND {number} got seq {seq}")).into());
             }
         }
         // The signal goes to strace, which passes it on to nobody; its end is the server's.

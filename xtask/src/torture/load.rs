@@ -17,6 +17,7 @@ use serde_json::json;
 use tokio::{runtime::Runtime, task::JoinHandle};
 
 use super::{
+    Found,
     chance::Chance,
     checker,
     client::Client,
@@ -102,7 +103,8 @@ impl<'a> Load<'a> {
         let cut_off = self.world.cut_off.load(Relaxed) - cut_before;
         mend()?;
         let starting = Instant::now();
-        self.server = Some(self.site.start().map_err(|error| format!("cycle {}: {error}", self.tally.cycles + 1))?);
+        self.server =
+            Some(self.site.start().map_err(|error| Found(format!("cycle {}: {error}", self.tally.cycles + 1)))?);
         let tally = &mut self.tally;
         tally.slowest_start = tally.slowest_start.max(starting.elapsed());
         tally.cycles += 1;

@@ -23,7 +23,7 @@ mod wire;
 mod world;
 
 use std::{
-    path::PathBuf,
+    path::{Path, PathBuf},
     time::{SystemTime, UNIX_EPOCH},
 };
 
@@ -92,7 +92,7 @@ impl Plant {
     pub const ALL: [Self; 5] =
         [Self::NoFdatasync, Self::AckBeforeCommit, Self::DedupInMemory, Self::DropLastEntry, Self::FlushErrorIgnored];
 
-    /// As it is written on the command line and in `POSTRIDER_PLANT`.
+    /// As it is written on the command line and in `PLANT_FAULT`.
     pub const fn name(self) -> &'static str {
         match self {
             Self::NoFdatasync => "no-fdatasync",
@@ -153,12 +153,27 @@ impl Shared {
 
     /// The environment that switches the planted fault on.
     fn environment(&self) -> Vec<(String, String)> {
-        self.plant.map(|plant| ("POSTRIDER_PLANT".to_owned(), plant.name().to_owned())).into_iter().collect()
+        self.plant.map(|plant| ("PLANT_FAULT".to_owned(), plant.name().to_owned())).into_iter().collect()
     }
 }
 
+/// The exit code of a suite that found something.
+pub const FOUND: u8 = 1;
+
+/// What a suite found wrong with the server, as against what kept the suite from running.
+#[derive(Debug)]
+pub struct Found(pub String);
+
+impl std::fmt::Display for Found {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+impl std::error::Error for Found {}
+
 /// Ends a suite: removes its folder when nothing was found, otherwise tells all of it.
-fn conclude(suite: &str, work: &std::path::Path, found: &[String]) -> Result {
+fn conclude(suite: &str, work: &Path, found: &[String]) -> Result {
     if found.is_empty() {
         let _ = std::fs::remove_dir_all(work);
         println!("{suite}: nothing found");
@@ -167,5 +182,5 @@ fn conclude(suite: &str, work: &std::path::Path, found: &[String]) -> Result {
     for line in found.iter().take(20) {
         println!("  {line}");
     }
-    Err(format!("{suite}: {} findings; what was left is in {}", found.len(), work.display()).into())
+    Err(Found(format!("{suite}: {} findings; what was left is in {}", found.len(), work.display())).into())
 }

@@ -14,7 +14,7 @@ use std::{
 use clap::Args;
 
 use super::{
-    Shared, conclude,
+    FOUND, Found, Shared, conclude,
     load::{Load, Plan},
     server::{Server, Site},
 };
@@ -85,7 +85,11 @@ impl Powercut {
         ] {
             unshare.args(value.iter().flat_map(|value| [flag, value]));
         }
-        run(&mut unshare)
+        match unshare.status()?.code() {
+            Some(0) => Ok(()),
+            Some(code) if code == i32::from(FOUND) => Err(Found("powercut: it found what is above".to_owned()).into()),
+            _ => Err("powercut could not run".into()),
+        }
     }
 
     fn run_inside(self) -> Result {
