@@ -299,6 +299,17 @@ impl Channels {
         None
     }
 
+    /// Whether the server may not know of the acknowledgement: it was not told yet, or on this connection.
+    pub(super) fn may_owe(&self, channel: &Channel) -> bool {
+        self.due.contains(channel) || self.told.contains(channel)
+    }
+
+    /// The server is told of the acknowledgement again.
+    pub(super) fn owe(&mut self, channel: &Channel) {
+        include(&mut self.due, channel);
+        self.due_ms = Some(0);
+    }
+
     /// Whether an acknowledgement waits to be told.
     pub(super) fn owes_ack(&self) -> bool {
         !self.due.is_empty()

@@ -4,7 +4,8 @@
 //! format u8 · device bytes8 · user bytes8 · sender 8 · next u64 · token bytes16
 //!   · count u32 · commands: number u64 · channel · 1 u8 · flags u16 · TLVs bytes16 · body bytes32
 //!                                               or 2 u8 · method u16 · TLVs bytes16 · fields bytes32
-//!   · count u32 · channels: channel · epoch u8 (1 told) u32 · acknowledged u64 · head u64
+//!   · count u32 · channels: channel · bits u8 (1 epoch told, 2 the server may not know `acknowledged`) · epoch u32
+//!     · acknowledged u64 · head u64
 //! ```
 
 use alloc::{collections::VecDeque, vec::Vec};
@@ -42,7 +43,8 @@ impl ClientState {
         for (channel, cursor) in cursors() {
             let last_held = cursor.above.last_key_value().map_or(0, |(&seq, _)| seq);
             out.raw(channel.as_bytes());
-            out.u8(u8::from(cursor.epoch.is_some()));
+            let is_due = self.channels.may_owe(channel);
+            out.u8(u8::from(cursor.epoch.is_some()) | u8::from(is_due) << 1);
             out.u32(cursor.epoch.unwrap_or_default());
             out.u64(cursor.acked);
             out.u64(cursor.head.max(cursor.at).max(last_held));
@@ -78,11 +80,15 @@ impl ClientState {
         state.channels.listing.token = token;
         for _ in 0..r.u32("channels")? {
             let channel = Channel::read(r)?;
-            let told = r.u8("epoch")? == 1;
+            let bits = r.u8("bits")?;
+            let told = bits & 1 != 0;
             let epoch = r.u32("epoch")?;
             let mut cursor = Cursor { epoch: told.then_some(epoch), ..Cursor::default() };
             cursor.start(r.u64("acknowledged")?);
             cursor.head = r.u64("head")?;
+            if bits & 2 != 0 {
+                state.channels.owe(&channel);
+            }
             state.channels.map.insert(channel, cursor);
         }
         reader.end()?;
