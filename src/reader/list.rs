@@ -112,7 +112,12 @@ impl Reader {
             let seen = since.0.get(&slot).filter(|seen| seen.epoch == now.epoch).map_or(0, |seen| seen.position);
             let moved = if row.visible_to.is_some() { row.changed } else { row.changed.max(end.position) };
             if moved > seen {
-                let place = Place { time_ms: end.time_ms, channel };
+                // For who has left, what comes later moves nothing: it would pass from one page to one before it.
+                let time_ms = match row.visible_to {
+                    Some(last) => self.time_of(asker.tenant, &channel, last)?.unwrap_or_default(),
+                    None => end.time_ms,
+                };
+                let place = Place { time_ms, channel };
                 listed.push(Listed { place, row, head: end.head });
             }
         }
