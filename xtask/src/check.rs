@@ -2,21 +2,27 @@
 
 use std::{env, fs, process::Command};
 
-use clap::Args;
+use clap::{Args, ValueEnum};
+use serde::Deserialize;
 
 use crate::{
-    Result, generate,
+    Result,
+    counts::Counts,
+    generate,
     sim::Sim,
     step::{self, Steps, cargo, command, run},
-    torture::{flips::Flips, fsync::Fsync, kill::Kill, powercut::Powercut, reorder::Reorder},
+    torture::{flips::Flips, fsync::Fsync, kill::Kill, plants, powercut::Powercut, reorder::Reorder},
 };
 
 /// Arguments of `test`.
 #[derive(Args)]
 pub struct Test {
-    /// Leave out what takes minutes: fuzzing, simulation, torture, browsers.
-    #[arg(long)]
+    /// Leave out what takes minutes: browsers, fuzzing, simulation, torture.
+    #[arg(long, conflicts_with = "only")]
     quick: bool,
+    /// Only this part.
+    #[arg(long)]
+    only: Option<Part>,
 }
 
 /// Arguments of `nightly`.
@@ -27,15 +33,46 @@ pub struct Nightly {
     fuzz_seconds: u64,
 }
 
+/// A part of what is checked.
+#[derive(Clone, Copy, PartialEq, Eq, ValueEnum)]
+enum Part {
+    /// Format, lints, generated files, documentation, tests.
+    Checks,
+    /// The JavaScript client in Node.
+    Node,
+    /// The page and the JavaScript client in a browser.
+    Browser,
+    /// The fuzz targets.
+    Fuzz,
+    /// The seeded world.
+    Sim,
+    /// The short versions of the torture suites.
+    Torture,
+}
+
 impl Test {
     /// Runs every step until one fails.
     pub fn run(self) -> Result {
         let mut steps = Steps::default();
-        checks(&mut steps)?;
-        if !self.quick {
+        let slow = [Part::Browser, Part::Fuzz, Part::Sim, Part::Torture];
+        let wants = |part| self.only.map_or(!(self.quick && slow.contains(&part)), |only| only == part);
+        if wants(Part::Checks) {
+            checks(&mut steps)?;
+        }
+        if wants(Part::Node) {
+            node(&mut steps)?;
+        }
+        if wants(Part::Browser) {
             browsers(&mut steps)?;
+        }
+        if wants(Part::Fuzz) {
             fuzz(&mut steps, 30)?;
+        }
+        if wants(Part::Sim) {
+            steps.step("instruction counts", || Counts::compare().run())?;
             steps.step("simulation: 200 seeds", || Sim::seeds(200).run())?;
+        }
+        if wants(Part::Torture) {
             steps.step("torture: fsync", || Fsync::short().run())?;
             steps.step("torture: kill, 10 cycles", || Kill::cycles(10).run())?;
             steps.step("torture: reorder, 20 images", || Reorder::images(20).run())?;
@@ -52,6 +89,7 @@ impl Nightly {
     pub fn run(self) -> Result {
         let mut steps = Steps::default();
         checks(&mut steps)?;
+        node(&mut steps)?;
         browsers(&mut steps)?;
         fuzz(&mut steps, self.fuzz_seconds)?;
         steps.step("simulation: 10,000 seeds", || Sim::seeds(10_000).run())?;
@@ -60,7 +98,7 @@ impl Nightly {
         steps.step("torture: reorder, 2,000 images", || Reorder::images(2_000).run())?;
         steps.step("torture: flips, 5,000 bits", || Flips::count(5_000).run())?;
         powercut(&mut steps, 300)?;
-        steps.step("torture: planted faults", crate::torture::plants::run)?;
+        steps.step("torture: planted faults", plants::run)?;
         steps.finish();
         Ok(())
     }
@@ -78,21 +116,23 @@ fn checks(steps: &mut Steps) -> Result {
             .env("RUSTDOCFLAGS", "-D warnings"))
     })?;
     steps.step("tests", || run(&mut cargo(&["test", "--quiet", "--workspace"])))?;
-    if step::root().join("clients/js/test").is_dir() {
-        steps.step("tests of clients/js in Node", || {
-            step::require("node", "nodejs")?;
-            let mut files = Vec::new();
-            for entry in fs::read_dir(step::root().join("clients/js/test"))? {
-                let path = entry?.path();
-                if path.to_string_lossy().ends_with(".test.js") {
-                    files.push(path);
-                }
-            }
-            files.sort();
-            run(command("node", &["--test"]).args(files))
-        })?;
-    }
     steps.step("licences and sources of dependencies", dependencies)
+}
+
+/// The JavaScript client against the vectors and against scripted servers.
+fn node(steps: &mut Steps) -> Result {
+    steps.step("tests of clients/js in Node", || {
+        step::require("node", "nodejs")?;
+        let mut files = Vec::new();
+        for entry in fs::read_dir(step::root().join("clients/js/test"))? {
+            let path = entry?.path();
+            if path.to_string_lossy().ends_with(".test.js") {
+                files.push(path);
+            }
+        }
+        files.sort();
+        run(command("node", &["--test"]).args(files))
+    })
 }
 
 /// cargo-deny where it is installed; its database of advisories needs the network, so it is not part of this.
@@ -107,9 +147,6 @@ fn dependencies() -> Result {
 /// The page and the JavaScript client in a real browser.
 fn browsers(steps: &mut Steps) -> Result {
     let folder = step::root().join("clients/js/test-browser");
-    if !folder.join("package.json").is_file() {
-        return Ok(());
-    }
     steps.step("tests of clients/js in a browser", || {
         step::require("npm", "npm")?;
         step::require("chromium", "chromium")?;
@@ -119,17 +156,25 @@ fn browsers(steps: &mut Steps) -> Result {
             .env("PLAYWRIGHT_SKIP_BROWSER_DOWNLOAD", "1"))?;
         run(command("npm", &["test", "--silent"])
             .current_dir(&folder)
-            .env("POSTRIDER", step::target().join("debug/postrider")))
+            .env("POSTRIDER_BIN", step::target().join("debug/postrider")))
     })
+}
+
+/// What is needed of fuzz/Cargo.toml.
+#[derive(Deserialize)]
+struct Manifest {
+    bin: Vec<Bin>,
+}
+
+#[derive(Deserialize)]
+struct Bin {
+    name: String,
 }
 
 /// Each fuzz target for so many seconds. The targets are built by cargo itself with the coverage pass that libFuzzer
 /// needs; there is no unsafe code for a sanitizer to watch.
 fn fuzz(steps: &mut Steps, seconds: u64) -> Result {
     let manifest = step::root().join("fuzz/Cargo.toml");
-    if !manifest.is_file() {
-        return Ok(());
-    }
     const COVERAGE: &str = "--cfg fuzzing -Cpasses=sancov-module -Cllvm-args=-sanitizer-coverage-level=4 \
         -Cllvm-args=-sanitizer-coverage-inline-8bit-counters -Cllvm-args=-sanitizer-coverage-pc-table \
         -Cllvm-args=-sanitizer-coverage-trace-compares -Ccodegen-units=1 -Cdebug-assertions";
@@ -154,9 +199,8 @@ fn fuzz(steps: &mut Steps, seconds: u64) -> Result {
         .env("RUSTFLAGS", COVERAGE)
         .env("CARGO_TARGET_DIR", &built))
     })?;
-    let text = fs::read_to_string(&manifest)?;
-    let targets = text.split("[[bin]]").skip(1).filter_map(|bin| bin.split("name = \"").nth(1)?.split('"').next());
-    for target in targets {
+    let manifest: Manifest = toml::from_str(&fs::read_to_string(&manifest)?)?;
+    for target in manifest.bin.iter().map(|bin| bin.name.as_str()) {
         steps.step(&format!("fuzz {target}: {seconds} s"), || fuzz_one(target, &host, seconds))?;
     }
     Ok(())

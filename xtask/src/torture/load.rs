@@ -28,6 +28,9 @@ use super::{
 };
 use crate::Result;
 
+/// When the load ends, everything must be answered within this.
+const PATIENCE: Duration = Duration::from_secs(60);
+
 /// How much load.
 pub struct Plan {
     /// How many users send at once.
@@ -123,21 +126,29 @@ impl<'a> Load<'a> {
         self.world.is_loading.store(false, Relaxed);
         println!("\nthe last messages are answered …");
         let mut clients = Vec::new();
+        let deadline = tokio::time::Instant::now() + PATIENCE;
         for client in std::mem::take(&mut self.clients) {
-            clients.push(self.runtime.block_on(client)?);
+            let done = self.runtime.block_on(async { tokio::time::timeout_at(deadline, client).await });
+            let Ok(client) = done else {
+                let surprises = self.world.surprises().join("\n");
+                return Err(Found(format!("{surprises}\nclients got no answers within {PATIENCE:?}")).into());
+            };
+            clients.push(client?);
         }
         // An orderly stop: from here on the server must know every cursor.
         self.server.take().ok_or("no server is running")?.stop()?;
-        let server = self.site.start()?;
+        let server = self.site.start().map_err(|error| Found(format!("after an orderly stop: {error}")))?;
         for mut client in clients {
             client.settle();
-            let client = self.runtime.block_on(client.catch_up())?;
+            let client = self.runtime.block_on(client.catch_up());
+            let client = client.map_err(|error| Found(format!("after an orderly stop: {error}")))?;
             self.history.absorb(client.history);
         }
         server.stop()?;
         println!("every channel is read …");
         let server = self.site.start()?;
-        self.history.readings = self.runtime.block_on(read_all(self.site, &self.world))?;
+        let readings = self.runtime.block_on(read_all(self.site, &self.world));
+        self.history.readings = readings.map_err(|error| Found(format!("reading every channel: {error}")))?;
         server.stop()?;
         let mut found = self.world.surprises();
         found.extend(self.site.store_check()?.map(|told| format!("store check: {}", told.trim())));

@@ -102,9 +102,11 @@ impl World {
         u64::try_from(self.began.elapsed().as_nanos()).unwrap_or(u64::MAX)
     }
 
-    /// Notes what should not have happened.
+    /// Notes what should not have happened; the first thousand times.
     pub fn surprise(&self, what: String) {
-        if let Ok(mut surprises) = self.surprises.lock() {
+        if let Ok(mut surprises) = self.surprises.lock()
+            && surprises.len() < 1_000
+        {
             surprises.push(what);
         }
     }
