@@ -171,6 +171,8 @@ fn announce(dir: &Path, config: &Config, tokens: Vec<(String, PathBuf)>) {
 }
 
 fn instructions(dir: &Path, config: &Config, tokens: &[(String, PathBuf)]) -> String {
+    // As this one was called, so that the lines can be typed as they are.
+    let program = std::env::args().next().unwrap_or_else(|| "postrider".to_owned());
     use std::fmt::Write as _;
     let mut out = format!("\nPostrider is ready; everything is in {}\n", dir.display());
     if let Some(addr) = config.http.addr {
@@ -182,13 +184,13 @@ fn instructions(dir: &Path, config: &Config, tokens: &[(String, PathBuf)]) -> St
     if let (Some(addr), [(alice, alice_file), (bob, bob_file), ..]) = (config.listeners.tcp.addr, tokens) {
         let _ = writeln!(
             out,
-            "\nOr in two terminals:\n  postrider listen --addr {addr} --token-file {}\n  postrider send --addr {addr} --token-file {} --to user:{bob} --text hello",
+            "\nOr in two terminals:\n  {program} listen --addr {addr} --token-file {}\n  {program} send --addr {addr} --token-file {} --to user:{bob} --text hello",
             bob_file.display(),
             alice_file.display(),
         );
         let _ = writeln!(out, "\n{alice} and {bob} are ready; a token for anybody else:");
         let secret = config.auth.jwt.secret_file.as_deref().unwrap_or(Path::new("secret"));
-        let _ = writeln!(out, "  postrider token --secret-file {} --user carol", secret.display());
+        let _ = writeln!(out, "  {program} token --secret-file {} --user carol", secret.display());
     }
     if let (Some(addr), Some(cert)) = (config.listeners.tls.addr, &config.tls.cert_file) {
         let _ = writeln!(out, "\nEncrypted: --addr tls://localhost:{} --ca {}", addr.port(), cert.display());
