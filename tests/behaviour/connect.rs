@@ -13,8 +13,8 @@ use postrider_protocol::{
 };
 
 use crate::harness::{
-    Client, Forged, Place, SECRET, Server, Via, World, channel_of, claims, connect_packet, everywhere, id, now_s, sign,
-    until,
+    Client, Forged, Place, SECRET, Server, Via, World, channel_of, claims, connect_packet, ends, everywhere, id, now_s,
+    sign, until,
 };
 
 fn new_sender() -> Sender {
@@ -355,7 +355,7 @@ fn a11_a_secret_that_could_be_guessed_or_read_stops_the_start() {
     for secret in bad {
         let place = Place::new();
         place.write("secret", secret);
-        let out = place.serve(&[]).output().unwrap();
+        let out = ends(place.serve(&[]));
         let said = String::from_utf8_lossy(&out.stderr).into_owned();
         assert_eq!(out.status.code(), Some(78), "{secret:?}: {said}");
         assert!(said.contains("secret") && (secret.is_empty() || !said.contains(secret.trim_end())), "{said}");
@@ -365,7 +365,7 @@ fn a11_a_secret_that_could_be_guessed_or_read_stops_the_start() {
     let file = place.write("secret", SECRET);
     let readable = std::os::unix::fs::PermissionsExt::from_mode(0o640);
     std::fs::set_permissions(file, readable).unwrap();
-    let out = place.serve(&[]).output().unwrap();
+    let out = ends(place.serve(&[]));
     assert_eq!(out.status.code(), Some(78));
     assert!(String::from_utf8_lossy(&out.stderr).contains("chmod 600"));
 }

@@ -2,12 +2,12 @@
 
 use std::{fs, path::Path, process::Output};
 
-use crate::harness::{Client, Place, Server, Via, channel_of, files};
+use crate::harness::{Client, Place, Server, Via, channel_of, ends, files};
 
 /// `serve` on a place that it must not take; what it said.
 fn refused(place: &Place) -> String {
     let before = contents(&place.data());
-    let Output { status, stderr, .. } = place.serve(&[]).output().unwrap();
+    let Output { status, stderr, .. } = ends(place.serve(&[]));
     let said = String::from_utf8_lossy(&stderr).into_owned();
     assert_eq!(status.code(), Some(1), "{said}");
     assert_eq!(contents(&place.data()), before, "nothing was changed");
@@ -53,7 +53,7 @@ fn s08_a_directory_without_its_log_is_refused_and_nothing_deleted() {
 #[test]
 fn s19_a_second_process_is_refused_and_the_first_goes_on() {
     let (mut server, channel) = used();
-    let Output { status, stderr, .. } = server.place.serve(&[]).output().unwrap();
+    let Output { status, stderr, .. } = ends(server.place.serve(&[]));
     let said = String::from_utf8_lossy(&stderr).into_owned();
     assert!(status.code() == Some(1) && said.contains("in use"), "{status}: {said}");
     let check = server.run(&["store", "check", "data"]);

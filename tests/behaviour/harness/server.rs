@@ -10,6 +10,7 @@ use std::{
     process::{Child, Command, ExitStatus, Output, Stdio},
     sync::{Arc, Mutex, MutexGuard},
     thread::JoinHandle,
+    time::{Duration, Instant},
 };
 
 use rustls_pki_types::{CertificateDer, pem::PemObject as _};
@@ -82,6 +83,21 @@ impl Place {
         command.current_dir(self.dir.path());
         command
     }
+}
+
+/// Runs a command that is to end by itself; one that goes on is killed.
+pub fn ends(mut command: Command) -> Output {
+    let mut child = command.spawn().unwrap();
+    let deadline = Instant::now() + PATIENCE;
+    while child.try_wait().unwrap().is_none() && Instant::now() < deadline {
+        std::thread::sleep(Duration::from_millis(5));
+    }
+    let ended = child.try_wait().unwrap().is_some();
+    // It may have ended meanwhile.
+    let _ = child.kill();
+    let out = child.wait_with_output().unwrap();
+    assert!(ended, "it goes on: {command:?}\n{}", String::from_utf8_lossy(&out.stderr));
+    out
 }
 
 /// The binary with these arguments, and nothing of this process's environment that could configure it.
@@ -222,7 +238,9 @@ impl Server {
 
     /// Runs a command of the binary with these arguments to its end.
     pub fn run(&self, args: &[&str]) -> Output {
-        cli(args).current_dir(self.place.dir.path()).output().unwrap()
+        let mut command = cli(args);
+        command.current_dir(self.place.dir.path());
+        ends(command)
     }
 
     fn wait_ready(&mut self) {
