@@ -109,6 +109,16 @@ laws! {
             ("SPEC.md", "- **PR-2.1-1** one.\n- **PR-2.1-1** again.\n"),
         ],
         good [("SPEC.md", "- **PR-2.1-1** A frame is bytes.\n"), ("tests/a.rs", "/// PR-2.1-1\nfn f() {}")];
+    documents_name_what_exists:
+        bad [("README.md", "| 1 | `src/gone.rs` | reads |"), ("README.md", "`clients/cobol`")],
+        good [("README.md", "`src/commit.rs`, `clients/rust/`, `target/debug/x`"), ("src/commit.rs", ""), ("clients/rust/src/lib.rs", "")];
+    commit_keeps_its_order:
+        bad [
+            ("src/commit.rs", "fn commit() { answer(answers); log.append(b); log.wait(t); view.commit(b); }"),
+            ("src/commit.rs", "fn commit() { log.append(b); view.commit(b); log.wait(t); answer(answers); }"),
+            ("src/commit.rs", "fn commit() { log.append(b); view.commit(b); answer(answers); }"),
+        ],
+        good [("src/commit.rs", "fn commit() { log.append(b); log.wait(t); view.commit(b); answer(answers); }")];
     no_path_of_one_machine:
         bad [("README.md", "cd /ho\u{6d}e/alice/postrider"), (".ci/run", "cp x /ro\u{6f}t/x"), ("src/a.rs", "// see /Us\u{65}rs/bob/x")],
         good [("README.md", "cd ~/postrider; ls /tmp /var/lib/postrider")];

@@ -281,6 +281,38 @@ fn statement_id(text: &str) -> Option<String> {
     (section > 0 && digits > 0).then(|| format!("PR-{}", &rest[..section + 1 + digits]))
 }
 
+/// What the documents call by its path is there.
+pub fn documents_name_what_exists(tree: &Tree) -> Findings {
+    const OURS: [&str; 9] =
+        ["src/", "protocol/", "storage/", "bridge/", "clients/", "tests/", "fuzz/", "benches/", "xtask/"];
+    let mut findings = Vec::new();
+    for file in tree.0.iter().filter(|file| file.is("md") && !file.is_below(&["docs/"])) {
+        for (at, line) in file.text.lines().enumerate() {
+            for path in line.split('`').skip(1).step_by(2).filter(|path| OURS.iter().any(|ours| path.starts_with(ours)))
+            {
+                let folder = format!("{}/", path.trim_end_matches('/'));
+                let is_there = tree.0.iter().any(|other| other.path == path || other.path.starts_with(&folder));
+                if !is_there && !path.contains(['*', ' ', '{']) {
+                    findings.push(format!("{}:{}: there is no {path}", file.path, at + 1));
+                }
+            }
+        }
+    }
+    findings
+}
+
+/// Durable, then visible, then answered: the one function that commits does it in this order.
+pub fn commit_keeps_its_order(tree: &Tree) -> Findings {
+    let mut findings = Vec::new();
+    for file in tree.0.iter().filter(|file| file.path == "src/commit.rs") {
+        let steps = ["log.append(", "log.wait(", "view.commit(", "answer(answers)"].map(|step| file.code.find(step));
+        if steps.iter().any(Option::is_none) || !steps.is_sorted() {
+            findings.push(format!("{}: append, wait, show, answer: found at {steps:?}", file.path));
+        }
+    }
+    findings
+}
+
 /// No file works on one machine only.
 pub fn no_path_of_one_machine(tree: &Tree) -> Findings {
     let own = env!("CARGO_MANIFEST_DIR");

@@ -63,8 +63,8 @@ impl File {
 }
 
 fn walk(root: &Path, dir: &Path, files: &mut Vec<File>) {
-    const NOT_OURS: [&str; 8] =
-        ["target", "node_modules", ".git", "corpus", "artifacts", "vectors", "proptest-regressions", "LICENSE"];
+    const NOT_OURS: [&str; 7] =
+        ["target", "node_modules", ".git", "corpus", "artifacts", "proptest-regressions", "postrider-dev"];
     let mut entries: Vec<_> =
         fs::read_dir(dir).expect("a folder").map(|entry| entry.expect("an entry").path()).collect();
     entries.sort();
