@@ -5,7 +5,7 @@ mod world;
 
 use std::fs;
 
-use postrider_storage::{Crash, MemoryDisk, OpenError, open};
+use postrider_storage::{Crash, MemoryDisk, OpenError, check, open};
 use proptest::prelude::*;
 use world::{Truth, World, copy_all, options};
 
@@ -39,6 +39,9 @@ fn all_is_there_after_a_kill() {
         assert_eq!(world.opened.report.rebuilt, None);
         world.run(round, 400, 7);
         truth = world.truth;
+        drop(world.opened);
+        // A store behind its log is as it should be.
+        assert_eq!(check(dir.path()).unwrap(), Vec::<String>::new());
     }
 }
 
