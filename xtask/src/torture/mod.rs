@@ -12,6 +12,7 @@ pub mod fsync;
 mod history;
 pub mod kill;
 mod load;
+pub mod neighbours;
 pub mod plants;
 pub mod powercut;
 pub mod reorder;
@@ -54,6 +55,8 @@ enum Suite {
     Powercut(powercut::Powercut),
     /// Flip single bits of log and store: nothing wrong is served, and what is lost is told.
     Flips(flips::Flips),
+    /// While one peer does its worst, the others' answers come as fast as without it.
+    Neighbours(neighbours::Neighbours),
     /// Plant each fault and run the suites that must find it.
     Plants(plants::Plants),
 }
@@ -67,6 +70,7 @@ impl Torture {
             Suite::Reorder(suite) => suite.run(),
             Suite::Powercut(suite) => suite.run(),
             Suite::Flips(suite) => suite.run(),
+            Suite::Neighbours(suite) => suite.run(),
             Suite::Plants(suite) => suite.run(),
         }
     }
