@@ -149,7 +149,9 @@ fn browsers(steps: &mut Steps) -> Result {
     let folder = step::root().join("clients/js/test-browser");
     steps.step("tests of clients/js in a browser", || {
         step::require("npm", "npm")?;
-        step::require("chromium", "chromium")?;
+        if env::var_os("CHROMIUM_BIN").is_none() {
+            step::require("chromium", "chromium")?;
+        }
         run(&mut cargo(&["build", "--quiet", "--bin", "postrider"]))?;
         run(command("npm", &["ci", "--no-audit", "--no-fund", "--silent"])
             .current_dir(&folder)

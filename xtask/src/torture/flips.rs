@@ -1,6 +1,8 @@
 //! Flips single bits of log and store, one at a time: nothing wrong is served, what is lost is little and told, and the
 //! directory opens at the second attempt at the latest.
 
+mod server;
+
 use std::{
     fs,
     path::{Path, PathBuf},
@@ -32,6 +34,9 @@ pub struct Flips {
     /// Entries written before and after the last opening.
     #[arg(long, default_value_t = 3_000)]
     entries: u64,
+    /// How many bits are flipped under the real server, beside these.
+    #[arg(long, default_value_t = 10)]
+    server: u64,
     #[command(flatten)]
     shared: Shared,
 }
@@ -59,7 +64,7 @@ struct Tally {
 impl Flips {
     /// So many bits, the rest by default.
     pub fn count(count: u64) -> Self {
-        Self { count, entries: 3_000, shared: Shared::default() }
+        Self { count, entries: 3_000, server: 4, shared: Shared::default() }
     }
 
     /// Runs the suite.
@@ -107,6 +112,7 @@ impl Flips {
             tally.lost,
             start.elapsed().as_secs_f64(),
         );
+        tally.found.extend(server::run(&work, &self.shared, self.server, &mut chance)?);
         conclude("flips", &work, &tally.found)
     }
 }
