@@ -2,6 +2,7 @@
 #![cfg_attr(test, allow(clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing))]
 
 mod check;
+mod counts;
 mod dev;
 mod generate;
 mod peers;
@@ -35,6 +36,8 @@ enum Task {
     Generate(Generate),
     /// Run the seeded world: the server's own stages on one thread, with virtual time and a disk that forgets.
     Sim(sim::Sim),
+    /// Instructions of one message on the hot path, under callgrind, against benches/counts.json.
+    Counts(counts::Counts),
     /// Postrider beside NATS, JetStream and Mosquitto, scenario by scenario; writes docs/benchmarks.md.
     Peers(peers::Peers),
     /// Break the real server on purpose, and see that nothing acknowledged is lost.
@@ -55,6 +58,7 @@ fn main() -> ExitCode {
         Task::Nightly(task) => task.run(),
         Task::Generate(task) => generate::run(task.check).map_err(Into::into),
         Task::Sim(task) => task.run(),
+        Task::Counts(task) => task.run(),
         Task::Peers(task) => task.run(),
         Task::Torture(task) => task.run(),
     };
