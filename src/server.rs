@@ -195,7 +195,7 @@ fn assemble(
     clock: Clock,
     metrics: Arc<Metrics>,
 ) -> (Arc<Services>, Pipeline) {
-    let Opened { log, store, materialiser, slots, .. } = opened;
+    let Opened { log, store, materialiser, slots, report } = opened;
     let view = Arc::new(View::new(&slots));
     let hub = Arc::new(Hub::default());
     let session = &config.session;
@@ -217,6 +217,7 @@ fn assemble(
         .map(|worker| Decider::new(Arc::clone(&store), Arc::clone(&rules), &slots, worker, workers))
         .collect();
     let newest_ms = slots.iter().map(|slot| slot.time_ms).max().unwrap_or_default();
+    let issuer = Issuer::new(newest_ms, report.first_batch);
     let stages = Stages {
         deciders,
         committer: Committer::new(log, &slots, Arc::clone(&view), Arc::clone(&metrics)),
@@ -241,7 +242,7 @@ fn assemble(
         bounds,
         workers,
         timers: timers(session),
-        welcome: Welcome { verifier, limits: told_limits(config), issuer: Issuer::new(newest_ms) },
+        welcome: Welcome { verifier, limits: told_limits(config), issuer },
         metrics: Arc::clone(&metrics),
     });
     let services = Arc::new(Services {

@@ -29,33 +29,37 @@ pub struct Welcome {
     pub issuer: Issuer,
 }
 
-/// Makes senders whose stamps rise strictly: 44 bits of milliseconds, 12 bits that tell senders of one millisecond
-/// apart.
+/// Makes senders whose stamps rise strictly: 44 bits of milliseconds, 6 bits of the start of the server, 6 bits that
+/// tell senders of one millisecond apart. The bits of the start keep two processes apart when the clock was set back
+/// between them: nothing tells the second which senders the first has given and nobody has used.
 #[derive(Debug)]
 pub struct Issuer {
+    /// The last stamp without the bits of the start.
     last: AtomicU64,
+    start: u64,
 }
 
 impl Issuer {
-    /// Stamps after `newest_ms`, the newest committed time, wherever the clock stands.
+    /// Stamps after `newest_ms`, the newest committed time, wherever the clock stands; `start` is another number at
+    /// each start of the server.
     #[must_use]
-    pub const fn new(newest_ms: u64) -> Self {
-        Self { last: AtomicU64::new((newest_ms + 1) << 12) }
+    pub const fn new(newest_ms: u64, start: u64) -> Self {
+        Self { last: AtomicU64::new((newest_ms + 1) << 6), start: start % 64 }
     }
 
     /// Whether a sender with this stamp may have been made at this server by `now_ms`.
     fn may_have_given(&self, stamp: u64, now_ms: u64) -> bool {
-        stamp <= self.last.load(Ordering::Acquire).max((now_ms << 12) | 0xfff)
+        stamp >> 12 <= now_ms.max(self.last.load(Ordering::Acquire) >> 6)
     }
 
     /// A stamp above all before it.
     fn stamp(&self, now_ms: u64) -> u64 {
         let mut stamp = 0;
         let _ = self.last.fetch_update(Ordering::AcqRel, Ordering::Acquire, |last| {
-            stamp = (last + 1).max(now_ms << 12);
+            stamp = (last + 1).max(now_ms << 6);
             Some(stamp)
         });
-        stamp
+        (stamp >> 6) << 12 | self.start << 6 | (stamp & 63)
     }
 }
 

@@ -30,6 +30,14 @@ pub struct Origin {
     pub reading: AtomicBool,
 }
 
+impl Origin {
+    /// When its sender was issued, milliseconds since 1970: the upper 44 bits of the stamp.
+    #[must_use]
+    pub const fn issued_ms(&self) -> u64 {
+        self.sender.stamp() >> 12
+    }
+}
+
 /// The lowest number that was refused for now, and why. Every higher number gets the same reason until that number
 /// comes again or is given up, so that a user's lines never swap.
 #[derive(Debug, Default)]

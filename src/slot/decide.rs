@@ -330,7 +330,10 @@ impl Decider {
         };
         let channel = (origin.tenant, draft.channel);
         let is_sequenced = draft.kind < fold::CURSOR_KIND;
-        let place = slot.place(&self.store, channel, is_sequenced, members.as_ref(), self.now.wall_ms)?;
+        // Never before its sender was issued, also when the clock went back since: so the newest time in the log is
+        // above every sender that it knows, and senders issued after a start are too.
+        let time_ms = self.now.wall_ms.max(origin.issued_ms());
+        let place = slot.place(&self.store, channel, is_sequenced, members.as_ref(), time_ms)?;
         let image = draft.image(origin, place);
         let start = self.frames.len();
         let head_len = frame::append(&mut self.frames, Kind::Recv, |out| write_image(out, &image, draft.body));

@@ -113,6 +113,8 @@ pub struct Loss {
 pub struct Recovery {
     /// Whether the last process closed the log.
     pub was_closed: bool,
+    /// Number of the first batch of this process, which is written at once: it rises with every start.
+    pub first_batch: u64,
     /// Batches read.
     pub batches: u64,
     /// Entries read.
@@ -379,9 +381,7 @@ impl Opening<'_> {
             epochs.at(slot).fetch_add(1, Ordering::Relaxed);
         }
         let now: [u32; SLOTS] = std::array::from_fn(|slot| epochs.at((slot & 0xff) as u8).load(Ordering::Relaxed));
-        if !raised.is_empty() || (scan.batches > 0 && !scan.is_closed) {
-            log.append_epochs(&now, &raised)?;
-        }
+        log.append_epochs(&now, &raised)?;
         let state = |(slot, &epoch): (u8, &u32)| {
             let position = *scan.positions.at(slot);
             SlotState { epoch, position, time_ms: materialiser.slot(slot).time_ms }
@@ -389,6 +389,7 @@ impl Opening<'_> {
         let slots = (0u8..=255).zip(&now).map(state).collect();
         let report = Recovery {
             was_closed: scan.is_closed || scan.next.0 == 1,
+            first_batch: scan.next.0,
             batches: scan.batches,
             entries: scan.entries,
             torn_bytes: scan.torn_bytes,
