@@ -1,7 +1,7 @@
 //! Plants each fault and runs the suites that must find it: a suite that finds nothing in a broken server is worth
 //! nothing.
 
-use std::time::Instant;
+use std::{fs, time::Instant};
 
 use clap::Args;
 
@@ -73,6 +73,9 @@ impl Plants {
                     Err(error) => return Err(error),
                 };
                 println!("{}", told.as_deref().unwrap_or("found nothing"));
+                // What it left is as it should be: of no more use.
+                let left = step::target().join("torture").join(format!("{}-{}", finder.name(), plant.name()));
+                let _ = fs::remove_dir_all(left);
                 rows.push((plant.name(), finder.name(), told, start.elapsed().as_secs_f64()));
             }
         }
