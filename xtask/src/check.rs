@@ -106,7 +106,10 @@ impl Nightly {
 
 /// Format, lints, generated files, documentation, tests.
 fn checks(steps: &mut Steps) -> Result {
-    steps.step("format", || run(&mut cargo(&["fmt", "--all", "--check"])))?;
+    steps.step("format", || {
+        run(&mut cargo(&["fmt", "--all", "--check"]))?;
+        run(&mut cargo(&["fmt", "--manifest-path", "fuzz/Cargo.toml", "--check"]))
+    })?;
     steps.step("generated files", || Ok(generate::run(true)?))?;
     steps.step("lints", || {
         run(&mut cargo(&["clippy", "--quiet", "--workspace", "--all-targets", "--", "-D", "warnings"]))

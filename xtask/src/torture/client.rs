@@ -2,7 +2,7 @@
 //! cursors), reconnects for ever, sends again what was not answered, and writes down everything it did and saw.
 
 use std::{
-    collections::{BTreeMap, BTreeSet, HashMap, VecDeque},
+    collections::{BTreeMap, HashMap, VecDeque},
     sync::{Arc, atomic::Ordering::Relaxed},
     time::Duration,
 };
@@ -21,6 +21,7 @@ use super::{
     bodies,
     chance::Chance,
     history::{Channel, Command, History, How, Intent, Listed, Outcome, Seen, User},
+    kept::{Ask, Pending, Probe, View},
     server::Site,
     wire::{Wire, is_gone},
     world::{self, World},
@@ -38,55 +39,6 @@ const REMEMBERED: u64 = 16;
 
 /// How often a client looks whether it should send.
 const TICK: Duration = Duration::from_millis(2);
-
-/// A message under way.
-struct Pending {
-    channel: Channel,
-    len: usize,
-    command: usize,
-    /// Refused for the moment; to be sent again.
-    is_put_off: bool,
-}
-
-/// What a device holds of a channel.
-#[derive(Default)]
-struct View {
-    /// Everything up to and including this.
-    contiguous: u64,
-    /// What it holds above.
-    above: BTreeSet<u64>,
-    /// The highest RECVACK it ever sent.
-    acknowledged: u64,
-    /// The highest RECVACK of this connection: an earlier one may have died with the server.
-    told: u64,
-    /// The RECVACK before the last orderly stop.
-    settled: u64,
-}
-
-impl View {
-    fn hold(&mut self, seq: u64) {
-        if seq > self.contiguous {
-            self.above.insert(seq);
-        }
-        while self.above.remove(&(self.contiguous + 1)) {
-            self.contiguous += 1;
-        }
-    }
-}
-
-/// What is to be asked of the server, one after the other.
-#[derive(Clone, Debug)]
-enum Ask {
-    List { page: Bytes },
-    Sync { channel: Channel, epoch: u32, from: u64, to: u64 },
-}
-
-/// What a repeated SEND must be answered with.
-#[derive(Clone, Copy)]
-enum Probe {
-    Same(Channel),
-    Conflict,
-}
 
 /// A client.
 pub struct Client {

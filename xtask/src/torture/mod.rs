@@ -10,6 +10,7 @@ mod client;
 pub mod flips;
 pub mod fsync;
 mod history;
+mod kept;
 pub mod kill;
 mod load;
 pub mod neighbours;
