@@ -77,7 +77,10 @@ async fn a_handshake_is_answered_as_rfc_6455_says() {
     assert!(status == 101 && open);
     let answer = answer.to_ascii_lowercase();
     assert!(answer.contains("sec-websocket-accept: s3pplmbitxaq9kygzzhzrbk+xoo=\r\n"), "{answer}");
-    assert!(!answer.contains("extensions") && !answer.contains("sec-websocket-protocol"), "nothing is negotiated: {answer}");
+    assert!(
+        !answer.contains("extensions") && !answer.contains("sec-websocket-protocol"),
+        "nothing is negotiated: {answer}"
+    );
 }
 
 #[tokio::test]
