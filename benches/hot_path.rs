@@ -89,7 +89,7 @@ impl World {
             bounds: Arc::clone(&bounds),
             workers: 1,
             timers: ServerTimers::default(),
-            welcome: Welcome { verifier, limits: Limits::default(), issuer: Issuer::new(1) },
+            welcome: Welcome { verifier, limits: Limits::default(), issuer: Issuer::new(1, 1) },
             metrics: Arc::clone(&metrics),
         });
         let mut world = Self {
