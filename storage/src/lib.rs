@@ -1,6 +1,6 @@
 //! The log that is the truth, and the store that serves it.
 //!
-//! [`open`] hands out three things: the [`Log`], which the committer appends to; the [`Store`], from which everybody
+//! [`open()`] hands out three things: the [`Log`], which the committer appends to; the [`Store`], from which everybody
 //! reads what the materialiser has put there; and the [`Materialiser`], which its thread feeds with committed entries.
 //! The store never holds what is not in the log, and can be thrown away: it is rebuilt from the log.
 //! All calls are synchronous; the only thread of this crate prepares the next segment of the log.
