@@ -19,7 +19,7 @@ pub struct Kill {
     #[arg(long, default_value_t = 24)]
     users: u32,
     /// Messages a second, of all users together, while the server is up.
-    #[arg(long, default_value_t = 4_000)]
+    #[arg(long, default_value_t = 8_000)]
     rate: u32,
     /// Groups of six, beside the person channels.
     #[arg(long, default_value_t = 2)]
@@ -37,7 +37,7 @@ impl Kill {
         Self {
             cycles,
             users: 24,
-            rate: 4_000,
+            rate: 8_000,
             groups: 2,
             transports: "tcp,tls,ws,wss".to_owned(),
             shared: Shared::default(),

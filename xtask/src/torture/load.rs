@@ -93,7 +93,7 @@ impl<'a> Load<'a> {
     /// `mend` makes the place ready in which it is started again.
     pub fn cycle(&mut self, break_it: impl FnOnce(Server) -> Result, mend: impl FnOnce() -> Result) -> Result {
         let (start, cut_before) = (Instant::now(), self.world.cut_off.load(Relaxed));
-        thread::sleep(Duration::from_millis(60 + self.chance.below(900)));
+        thread::sleep(Duration::from_millis(100 + self.chance.below(1_000)));
         // The moment is chance's; that something is under way then is not.
         while self.world.in_flight.load(Relaxed) == 0 && start.elapsed() < Duration::from_secs(5) {
             thread::yield_now();

@@ -36,7 +36,7 @@ pub struct Powercut {
     #[arg(long, default_value_t = 24)]
     users: u32,
     /// Messages a second, of all users together, while the server is up.
-    #[arg(long, default_value_t = 4_000)]
+    #[arg(long, default_value_t = 8_000)]
     rate: u32,
     /// This process has its own mounts already.
     #[arg(long, hide = true)]
@@ -54,7 +54,7 @@ struct Disks {
 impl Powercut {
     /// So many cuts, the rest by default.
     pub fn cuts(cuts: u64) -> Self {
-        Self { cuts, users: 24, rate: 4_000, inside: false, shared: Shared::default() }
+        Self { cuts, users: 24, rate: 8_000, inside: false, shared: Shared::default() }
     }
 
     /// The same with a fault planted.
