@@ -30,8 +30,10 @@ use crate::{
     slot::{Now, Submission},
 };
 
-/// One read takes at most so much.
-const READ_BYTES: usize = 64 << 10;
+/// One read takes at most so much; after one that took more than half of it the others have their turn.
+const READ_BYTES: usize = 16 << 10;
+/// A connection that waits keeps no larger buffer for writing.
+const KEPT_BYTES: usize = 64 << 10;
 /// A connection that is to end has so long for what it is still owed.
 const SETTLE_MS: u64 = 5_000;
 /// And then so long to take its last frame.
@@ -115,6 +117,7 @@ impl Driver {
     async fn run(&mut self) -> Reason {
         let lost = loop {
             let turn = poll_fn(|cx| self.poll_turn(cx)).await;
+            let is_long = matches!(&turn, Turn::Bytes(bytes) if bytes.len() > READ_BYTES / 2);
             let now = self.services.clock.now();
             let effects = match turn {
                 Turn::Bytes(bytes) => {
@@ -143,6 +146,10 @@ impl Driver {
             self.perform(effects).await;
             if let Some(lost) = self.is_over(now.mono_ms) {
                 break lost;
+            }
+            if is_long {
+                // A peer that sends without end would keep this thread until the runtime has enough of it.
+                tokio::task::yield_now().await;
             }
         };
         let effects = self.session.finish(self.services.clock.now());
@@ -247,7 +254,7 @@ impl Driver {
                 self.end(now, farewell);
             }
         }
-        if self.pending.capacity() > READ_BYTES {
+        if self.pending.capacity() > KEPT_BYTES {
             self.pending = Vec::new();
         }
         if self.needs_flush {
