@@ -249,7 +249,7 @@ fn assemble(
         shared,
         queues,
         reader: Arc::new(Reader::new(store, view, read_limits(config), Arc::clone(&metrics))),
-        reads: Arc::new(Semaphore::new(config.sync.concurrent as usize)),
+        reads: Arc::new(Semaphore::new(reads(config))),
         clock,
         metrics,
         slow_after_ms: millis(session.slow_after),
@@ -287,11 +287,18 @@ fn told_limits(config: &Config) -> Limits {
 
 /// How many workers decide: as configured, or one for every two cores, at most 8.
 fn workers(config: &Config) -> usize {
-    if config.slots.workers > 0 {
-        return usize::from(config.slots.workers);
-    }
+    if config.slots.workers > 0 { usize::from(config.slots.workers) } else { half_the_cores().min(8) }
+}
+
+/// How many LISTs and SYNCs are in service at once: as configured, or one for every two cores. They mostly find what
+/// they read in memory; more of them than cores would keep the stages that acknowledge from running.
+fn reads(config: &Config) -> usize {
+    if config.sync.concurrent > 0 { config.sync.concurrent as usize } else { half_the_cores() }
+}
+
+fn half_the_cores() -> usize {
     let cores = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
-    (cores / 2).clamp(1, 8)
+    (cores / 2).max(1)
 }
 
 fn millis(duration: Duration) -> u64 {

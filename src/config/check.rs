@@ -132,7 +132,6 @@ impl Config {
             ("session.owed_replies", self.session.owed_replies.into(), 1),
             ("sync.page", self.sync.page.into(), 1),
             ("sync.page_max", self.sync.page_max.into(), self.sync.page.into()),
-            ("sync.concurrent", self.sync.concurrent.into(), 1),
             ("groups.max_members", self.groups.max_members.into(), 1),
             ("slots.queue", self.slots.queue.into(), 1),
             ("commit.batch_bytes", self.commit.batch_bytes.0, FRAME),

@@ -229,8 +229,8 @@ sections! {
         window: u32 = 1_000,
         /// …and no earlier than this; older history can still be asked for.
         age: Duration = Duration::from_secs(7 * 86_400),
-        /// Most LIST and SYNC in service at once.
-        concurrent: u32 = 64,
+        /// Most LIST and SYNC in service at once; 0 is one for every two cores, so that writing keeps the others.
+        concurrent: u32 = 0,
     }
     /// Groups.
     Groups {
