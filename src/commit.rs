@@ -93,7 +93,7 @@ impl Committer {
 
 fn answer(answers: Vec<Answers>) {
     for answer in answers {
-        if !answer.frames.is_empty() {
+        if answer.count > 0 {
             answer.origin.outbox.push_answers(&answer.frames, answer.count);
         }
     }

@@ -87,6 +87,8 @@ pub struct Session {
     /// When the oldest cursor that the log does not know moved.
     cursors_since: Option<u64>,
     pings_free_at_ms: u64,
+    /// Until when nothing more is read or handled.
+    paused_until: Option<u64>,
     over: bool,
 }
 
@@ -106,6 +108,7 @@ impl Session {
             cursors: BTreeMap::new(),
             cursors_since: None,
             pings_free_at_ms: 0,
+            paused_until: None,
             over: false,
         }
     }
@@ -124,7 +127,7 @@ impl Session {
     /// Whether the driver should read more from the socket.
     #[must_use]
     pub fn wants_bytes(&self) -> bool {
-        !self.over && self.held.is_none() && !self.is_full()
+        !self.over && self.held.is_none() && !self.is_full() && self.paused_until.is_none()
     }
 
     /// Whether nothing is under way for it any more.
@@ -137,7 +140,9 @@ impl Session {
     pub fn advance(&mut self, now: Now) -> Vec<Effect> {
         let mut effects = Vec::new();
         let mut batches: BTreeMap<usize, Vec<Command>> = BTreeMap::new();
-        while !self.over && !self.is_full() {
+        let pause = self.origin.as_ref().map_or(0, |origin| origin.paused_until_ms.load(Ordering::Acquire));
+        self.paused_until = (pause > now.mono_ms).then_some(pause);
+        while !self.over && !self.is_full() && self.paused_until.is_none() {
             let held = self.held.take().map(|event| *event);
             let Some(event) = held.or_else(|| self.machine.poll_event()) else { break };
             self.handle(now, event, &mut batches, &mut effects);
@@ -159,7 +164,7 @@ impl Session {
     pub fn poll_timeout(&self) -> Option<u64> {
         let cursors = self.cursors_since.map(|since| since + CURSOR_DELAY_MS);
         let machine = if self.over { None } else { self.machine.poll_timeout() };
-        cursors.into_iter().chain(machine).min()
+        cursors.into_iter().chain(machine).chain(self.paused_until).min()
     }
 
     /// Time has passed.
@@ -267,9 +272,7 @@ impl Session {
 
     fn command(&mut self, command: Command, batches: &mut BTreeMap<usize, Vec<Command>>) {
         let Some(origin) = &self.origin else { return };
-        if command.is_answered() {
-            self.outbox.owe(1);
-        }
+        self.outbox.owe(1);
         let worker = worker_of(command.channel().slot(origin.tenant), self.shared.workers);
         batches.entry(worker).or_default().push(command);
     }

@@ -122,6 +122,7 @@ impl Session {
             outbox: Arc::clone(&self.outbox),
             stuck: Stuck::default(),
             reading: AtomicBool::new(false),
+            paused_until_ms: AtomicU64::new(0),
         });
         // In the hub before CONNACK leaves: nothing that is committed from here on is missed by both LIST and RECV.
         self.shared.hub.register(&origin);

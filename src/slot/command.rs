@@ -28,6 +28,8 @@ pub struct Origin {
     pub stuck: Stuck,
     /// Whether a read of it is in service.
     pub reading: AtomicBool,
+    /// Until when it is not read, monotonic milliseconds: it sends more than its user may.
+    pub paused_until_ms: AtomicU64,
 }
 
 impl Origin {
@@ -134,12 +136,6 @@ impl Command {
             Self::Send(packet) => &packet.channel,
             Self::Group { channel, .. } | Self::Read { channel, .. } | Self::Cursor { channel, .. } => channel,
         }
-    }
-
-    /// Whether the client waits for an answer.
-    #[must_use]
-    pub const fn is_answered(&self) -> bool {
-        !matches!(self, Self::Cursor { .. })
     }
 }
 

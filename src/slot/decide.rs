@@ -25,6 +25,10 @@ use super::{
 };
 use crate::{metrics::Metrics, rate::Rates};
 
+/// A connection whose user sends more than they may is not read for so long: refusing costs nearly as much as
+/// storing. No longer than an honest client is told to wait.
+const PAUSE_MS: u64 = 100;
+
 /// Two clocks, read once for each batch.
 #[derive(Clone, Copy, Debug)]
 pub struct Now {
@@ -146,7 +150,7 @@ impl Decider {
             let late = now.mono_ms.saturating_sub(submission.at_ms) > self.rules.busy_after_ms;
             for command in submission.commands {
                 self.command(&answer.origin, &command, late, &mut answer.frames)?;
-                answer.count += u32::from(command.is_answered());
+                answer.count += 1;
             }
             answers.push(answer);
         }
@@ -294,6 +298,9 @@ impl Decider {
         };
         if let Some(refusal) = &refusal {
             origin.stuck.refuse(draft.number, refusal.reason);
+            if refusal.reason == Reason::RateLimited {
+                origin.paused_until_ms.store(self.now.mono_ms + PAUSE_MS, Ordering::Release);
+            }
         }
         refusal
     }

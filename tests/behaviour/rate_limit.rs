@@ -69,6 +69,24 @@ fn after_a_refusal_for_now_no_higher_number_overtakes() {
 }
 
 #[test]
+fn who_does_not_wait_is_answered_no_faster_for_it() {
+    everywhere(&SLOW, |world| {
+        let (mut alice, sends, acks) = burst(world, 6);
+        retry_after(&acks[5]);
+        let start = std::time::Instant::now();
+        for _ in 0..5 {
+            let ack = alice.resend(&sends[5]);
+            assert!(ack.reason == Reason::RateLimited || ack.reason == Reason::Ok);
+            if ack.reason == Reason::Ok {
+                return;
+            }
+        }
+        let took = start.elapsed();
+        assert!(took >= std::time::Duration::from_millis(400), "five refusals in {took:?}");
+    });
+}
+
+#[test]
 fn a_refused_number_that_is_given_up_holds_nobody_back() {
     everywhere(&SLOW, |world| {
         let (mut alice, sends, acks) = burst(world, 7);
