@@ -17,7 +17,7 @@ use crate::{
 /// Arguments of `test`.
 #[derive(Args)]
 pub struct Test {
-    /// Leave out what takes minutes: browsers, fuzzing, simulation, torture.
+    /// Leave out what takes minutes: browsers, fuzzing, counts, torture.
     #[arg(long, conflicts_with = "only")]
     quick: bool,
     /// Only this part.
@@ -44,8 +44,8 @@ enum Part {
     Browser,
     /// The fuzz targets.
     Fuzz,
-    /// The seeded world.
-    Sim,
+    /// Instructions of a message on the hot path.
+    Counts,
     /// The short versions of the torture suites.
     Torture,
 }
@@ -54,7 +54,7 @@ impl Test {
     /// Runs every step until one fails.
     pub fn run(self) -> Result {
         let mut steps = Steps::default();
-        let slow = [Part::Browser, Part::Fuzz, Part::Sim, Part::Torture];
+        let slow = [Part::Browser, Part::Fuzz, Part::Counts, Part::Torture];
         let wants = |part| self.only.map_or(!(self.quick && slow.contains(&part)), |only| only == part);
         if wants(Part::Checks) {
             checks(&mut steps)?;
@@ -68,9 +68,8 @@ impl Test {
         if wants(Part::Fuzz) {
             fuzz(&mut steps, 30)?;
         }
-        if wants(Part::Sim) {
+        if wants(Part::Counts) {
             steps.step("instruction counts", || Counts::compare().run())?;
-            steps.step("simulation: 200 seeds", || Sim::seeds(200).run())?;
         }
         if wants(Part::Torture) {
             steps.step("torture: fsync", || Fsync::short().run())?;
@@ -118,7 +117,7 @@ fn checks(steps: &mut Steps) -> Result {
         run(cargo(&["doc", "--quiet", "--workspace", "--no-deps", "--document-private-items"])
             .env("RUSTDOCFLAGS", "-D warnings"))
     })?;
-    steps.step("tests", || run(&mut cargo(&["test", "--quiet", "--workspace"])))?;
+    steps.step("tests, with 200 seeds of the simulator", || run(&mut cargo(&["test", "--quiet", "--workspace"])))?;
     steps.step("licences and sources of dependencies", dependencies)
 }
 
