@@ -84,25 +84,7 @@ fn fields(cases: &mut Cases) {
     add("send: body longer than the payload", Kind::Send, &send(1, &group, 0, 2, b"x"));
     add("send: body length 2^32 - 1", Kind::Send, &send(1, &group, 0, u32::MAX, b"x"));
     add("send: bytes after the body that are no TLVs", Kind::Send, &send(1, &group, 0, 1, b"xyz"));
-    for (name, channel) in [
-        ("kind 0", &[0, 1, b'a'][..]),
-        ("kind 3, which is never on the wire", &[3, 1, b'a']),
-        ("kind 4", &[4, 1, b'a']),
-        ("an empty id", &[2, 0]),
-        ("an id with a space", &[2, 1, b' ']),
-        ("an id with a NUL", &[2, 2, b'a', 0]),
-        ("an id that is not ASCII", &[2, 2, 0xc3, 0xa9]),
-        ("an id that ends early", &[2, 255, b'a']),
-        ("a person channel with ids out of order", &[1, 1, b'b', 1, b'a']),
-        ("a person channel with one id", &[1, 1, b'a']),
-    ] {
-        add(&format!("send: channel of {name}"), Kind::Send, &send(1, channel, 0, 0, b""));
-    }
-    let long = built(|out| {
-        out.u8(2);
-        out.bytes8(&[b'a'; 129]);
-    });
-    add("send: an id of 129 bytes", Kind::Send, &send(1, &long, 0, 0, b""));
+    channels(&mut add);
     connects(&mut add);
     add("disconnect: a reason that is not known", Kind::Disconnect, &[0xff, 0xff]);
     add(
@@ -146,6 +128,28 @@ fn fields(cases: &mut Cases) {
             out.u8(0);
         }),
     );
+}
+
+fn channels(add: &mut impl FnMut(&str, Kind, &[u8])) {
+    for (name, channel) in [
+        ("kind 0", &[0, 1, b'a'][..]),
+        ("kind 3, which is never on the wire", &[3, 1, b'a']),
+        ("kind 4", &[4, 1, b'a']),
+        ("an empty id", &[2, 0]),
+        ("an id with a space", &[2, 1, b' ']),
+        ("an id with a NUL", &[2, 2, b'a', 0]),
+        ("an id that is not ASCII", &[2, 2, 0xc3, 0xa9]),
+        ("an id that ends early", &[2, 255, b'a']),
+        ("a person channel with ids out of order", &[1, 1, b'b', 1, b'a']),
+        ("a person channel with one id", &[1, 1, b'a']),
+    ] {
+        add(&format!("send: channel of {name}"), Kind::Send, &send(1, channel, 0, 0, b""));
+    }
+    let long = built(|out| {
+        out.u8(2);
+        out.bytes8(&[b'a'; 129]);
+    });
+    add("send: an id of 129 bytes", Kind::Send, &send(1, &long, 0, 0, b""));
 }
 
 fn connects(add: &mut impl FnMut(&str, Kind, &[u8])) {
