@@ -2,7 +2,7 @@
 
 use bytes::Bytes;
 use postrider_protocol::{
-    Channel, ImageKind, Reason, Tlvs,
+    Channel, GapReason, ImageKind, Reason, Tlvs,
     packet::{ListPacket, ListedPacket, Packet, SyncItem, SyncPacket, SyncedPacket},
 };
 
@@ -136,7 +136,12 @@ impl CatchUp {
             return Err(format!("SYNCED refuses: {}", synced.reason.name()));
         }
         for item in &synced.items {
-            let SyncItem::Image(bytes) = item else { continue };
+            let bytes = match item {
+                SyncItem::Image(bytes) => bytes,
+                // What was before joining is nobody's loss; anything else is.
+                SyncItem::Gap(gap) if gap.why == GapReason::NotVisible => continue,
+                SyncItem::Gap(gap) => return Err(format!("a gap instead of messages: {}", gap.why.name())),
+            };
             let image = Parts::of(bytes).ok_or("a SYNCED with what is no image")?;
             if image.kind == ImageKind::Message.number() {
                 sink.delivered(image.body, How::Pulled);

@@ -358,9 +358,9 @@ impl Conn {
         Ok(())
     }
 
-    /// Once a second.
+    /// Once a second. A device that will catch up again acknowledges nothing, or there would be less to fetch.
     pub(crate) fn tick(&mut self, now_ns: u64) {
-        if self.status != Status::Up {
+        if self.status != Status::Up || self.stay == Stay::Cycle {
             return;
         }
         match &mut self.dialect {

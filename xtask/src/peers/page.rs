@@ -6,7 +6,7 @@ use serde_json::{Value, json};
 
 use super::{
     Measured, Outcome,
-    cases::{Case, Figure},
+    cases::{Case, Entrant, Figure},
     server::Programs,
 };
 use crate::{Result, step};
@@ -110,14 +110,29 @@ pub fn page(all: &[Measured], programs: &Programs, rounds: usize, append: (f64, 
     for measured in all {
         table(&mut out, measured);
     }
-    let _ = writeln!(out, "## Versions\n");
-    for entrant in super::cases::all().iter().flat_map(|case| case.entrants).copied().collect::<Vec<_>>() {
-        let name = programs.name(entrant);
-        if programs.has(entrant) && !out.contains(&format!("- {name}\n")) {
-            let _ = writeln!(out, "- {name}");
+    settings(&mut out, programs);
+    Ok(out)
+}
+
+/// Versions, and what is not as the servers come.
+fn settings(out: &mut String, programs: &Programs) {
+    const NATS: &str = "`max_pending: 1GB`, `write_deadline: 60s`, `max_connections: 100000`, a token";
+    let _ = writeln!(out, "## Versions and settings\n");
+    for (entrant, text) in [
+        (Entrant::Tcp, "`limits.user_rate = 0`, `groups.max_members = 2000`, signed tokens"),
+        (Entrant::Nats, NATS),
+        (Entrant::NatsNew, NATS),
+        (Entrant::JetStream, "as NATS; a file stream, a push consumer without acknowledgements for each receiver"),
+        (Entrant::JetStreamNew, "as NATS; a file stream, a push consumer without acknowledgements for each receiver"),
+        (
+            Entrant::Mosquitto,
+            "`max_inflight_messages`, `max_inflight_bytes`, `max_queued_messages`, `max_queued_bytes` 0, `persistence false`, `set_tcp_nodelay true`, no password",
+        ),
+    ] {
+        if programs.has(entrant) {
+            let _ = writeln!(out, "- {}: {text}", programs.name(entrant));
         }
     }
-    Ok(out)
 }
 
 fn table(out: &mut String, measured: &Measured) {
@@ -194,7 +209,7 @@ fn machine(append: (f64, f64)) -> String {
         "Machine: {cores} cores ({}), {:.0} GB of memory, {}, {}. A bare append of 4 KiB with `fdatasync`: p50 {}, p99 {}.",
         field(&read("/proc/cpuinfo"), "model name"),
         memory / 1e6,
-        kernel.trim(),
+        kernel.trim().split('-').next().unwrap_or_default(),
         date.trim(),
         ms(append.0),
         ms(append.1),

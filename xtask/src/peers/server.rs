@@ -60,7 +60,7 @@ impl Programs {
         let version =
             |peer: &Option<(PathBuf, String)>| peer.as_ref().map_or(String::new(), |(_, version)| version.clone());
         match entrant {
-            Entrant::Tcp => "Postrider".to_owned(),
+            Entrant::Tcp => concat!("Postrider ", env!("CARGO_PKG_VERSION")).to_owned(),
             Entrant::Tls => "Postrider, TLS".to_owned(),
             Entrant::Ws => "Postrider, WebSocket".to_owned(),
             Entrant::Wss => "Postrider, WebSocket + TLS".to_owned(),
