@@ -217,6 +217,7 @@ impl Neighbours {
             );
         }
         println!("  nobody: the noise of this machine; its load average is {} now", load_average());
+        println!("  not judged: without a limit one user may take all that the machine has");
         let kinds: Vec<_> = verdicts.iter().map(Verdict::json).collect();
         let summary = json!({
             "suite": "neighbours", "seed": seed, "seconds": took.as_secs_f64(), "window_seconds": self.seconds,
@@ -224,12 +225,18 @@ impl Neighbours {
             "load_average": load_average(), "kinds": kinds,
         });
         println!("{summary}");
-        let over = verdicts.iter().filter(|verdict| verdict.kind.is_judged() && verdict.is_over());
-        over.map(|verdict| {
-            let (name, ratio) = (verdict.kind.name(), verdict.ratio);
-            format!("beside {name} the others' SENDACK p99 is {ratio:.2} times what it is without, above {BOUND}")
-        })
-        .collect()
+        let over = verdicts.iter().filter(|verdict| verdict.is_over());
+        let (noisy, over): (Vec<_>, Vec<_>) = over.partition(|verdict| verdict.kind == Kind::Nobody);
+        if !noisy.is_empty() {
+            println!("  beside nobody it is above {BOUND} already: the machine is too busy for this run to mean much");
+        }
+        over.into_iter()
+            .filter(|verdict| verdict.kind.is_judged())
+            .map(|verdict| {
+                let (name, ratio) = (verdict.kind.name(), verdict.ratio);
+                format!("beside {name} the others' SENDACK p99 is {ratio:.2} times what it is without, above {BOUND}")
+            })
+            .collect()
     }
 }
 
