@@ -72,6 +72,8 @@ pub(super) struct Cursor {
     pub met: u32,
     /// Something of it came on this connection.
     pub live: bool,
+    /// A LIST of everything did not tell of it, perhaps because it changed between two pages.
+    pub doubted: bool,
 }
 
 impl Cursor {
@@ -203,6 +205,7 @@ impl Channels {
         }
         let Some(cursor) = self.map.get_mut(channel) else { return };
         cursor.live = true;
+        cursor.doubted = false;
         if cursor.epoch.is_none() {
             // A LIST that is under way may tell of it, or leave it out because it changed between two pages: when
             // none is under way, or that one ends without it, another one follows.

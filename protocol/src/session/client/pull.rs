@@ -26,6 +26,8 @@ pub(super) struct Listing {
     page: Option<Bytes>,
     /// The one that has begun lists everything.
     full: bool,
+    /// It has more than one page, and may leave out what changed meanwhile.
+    paged: bool,
     /// Channels that it told of, when it lists everything.
     told: Vec<Channel>,
     /// A page was asked for.
@@ -51,6 +53,7 @@ impl Listing {
             }
             self.begun = self.begun.saturating_add(1);
             self.full = self.token.is_empty();
+            self.paged = false;
             self.told.clear();
             self.page = Some(Bytes::new());
         }
@@ -87,6 +90,7 @@ impl Channels {
         self.listing.asked = false;
         if !listed.next.is_empty() {
             self.listing.page = Some(listed.next);
+            self.listing.paged = true;
             return;
         }
         self.listing.page = None;
@@ -110,6 +114,7 @@ impl Channels {
             cursor.head = 0;
         }
         cursor.reset = false;
+        cursor.doubted = false;
         cursor.epoch = Some(epoch);
         cursor.head = cursor.head.max(head);
         let channel = channel.clone();
@@ -117,20 +122,24 @@ impl Channels {
         self.review(now_ms, &channel, out);
     }
 
-    /// Drops channels that a LIST of everything did not tell of, and those met before a LIST that did not tell either.
+    /// Drops channels that a LIST of everything did not tell of, and those met before a LIST that did not tell either. A
+    /// LIST of several pages may have left out what changed between them: then the next one, or a live image, decides.
     fn forget_unlisted(&mut self) {
-        let Listing { begun, full, .. } = self.listing;
+        let Listing { begun, full, paged, .. } = self.listing;
         let mut told = core::mem::take(&mut self.listing.told);
         told.sort_unstable();
+        for (channel, cursor) in &mut self.map {
+            cursor.doubted |= full && !cursor.live && told.binary_search(channel).is_err();
+        }
         let is_gone = |(channel, cursor): (&Channel, &Cursor)| {
             let unexplained = !cursor.known && cursor.met < begun;
-            let unlisted = full && !cursor.live && told.binary_search(channel).is_err();
-            (unexplained || unlisted).then(|| channel.clone())
+            (unexplained || cursor.doubted && !paged).then(|| channel.clone())
         };
         let gone: Vec<Channel> = self.map.iter().filter_map(is_gone).collect();
         for channel in gone {
             self.forget(&channel);
         }
+        self.listing.wanted |= self.map.values().any(|cursor| cursor.doubted);
     }
 
     /// The next interval to pull, if one is due: channel, epoch, first and last seq.
