@@ -44,7 +44,8 @@ pub(crate) fn open(dir: &Path) -> Result<Format, OpenError> {
     if has_files(&log) {
         return Ok(format);
     }
-    if !format.is_new || has_files(&dir.join("store")) {
+    // A first open that was cut short may have come as far as the store; nothing was acknowledged then.
+    if !format.is_new {
         return Err(refuse("its log is missing"));
     }
     let made = fs::create_dir_all(&log).and_then(|()| disk::sync_dir(dir));

@@ -132,6 +132,25 @@ fn s08_a_directory_without_its_log_or_format_is_refused_and_left_alone() {
 }
 
 #[test]
+fn s08_a_first_open_that_was_cut_short_is_begun_again() {
+    let dir = tempfile::tempdir().unwrap();
+    let options = options(dir.path());
+    World::open(&options, Truth::default()).unwrap().close();
+    // As a power cut leaves it: the store was begun, the log's first segment has no name yet.
+    let whole = fs::read_to_string(dir.path().join("FORMAT")).unwrap();
+    let line = whole.lines().next().unwrap().replace("whole", "new");
+    fs::write(dir.path().join("FORMAT"), format!("{line}\n{:08x}\n", crc32fast::hash(line.as_bytes()))).unwrap();
+    for segment in fs::read_dir(dir.path().join("log")).unwrap() {
+        fs::remove_file(segment.unwrap().path()).unwrap();
+    }
+
+    let mut world = World::open(&options, Truth::default()).unwrap();
+    world.run(1, 200, 10);
+    let world = World::open(&options, world.close()).unwrap();
+    world.truth.check(&world.opened.store);
+}
+
+#[test]
 fn s18_bodies_around_every_threshold_are_whole() {
     let dir = tempfile::tempdir().unwrap();
     let options = options(dir.path());

@@ -96,10 +96,11 @@ fn open_images(
     tally: &mut Tally,
 ) -> Result {
     let said = trace.said();
-    // Half of the moments anywhere, half right after something was said to be durable.
+    // Half of the moments right after something was said to be durable, some in the very first open, the rest anywhere.
     let mut moments: Vec<usize> = (0..images)
         .map(|at| match said.get(chance.index(said.len())) {
             Some(after) if at % 2 == 0 => after + 1 + chance.index(3),
+            Some(_) if at % 10 == 1 => chance.index(said.first().copied().unwrap_or_default()),
             _ => chance.index(trace.len()),
         })
         .collect();
