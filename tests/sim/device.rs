@@ -72,6 +72,8 @@ pub struct Device {
     pub laziness: usize,
     /// It was started again, or has a new sender: its own messages may come as those of others.
     may_repeat_own: bool,
+    /// The server lost what it had promised, and this state knows of it: only a new one can go on.
+    is_void: bool,
     /// The last `CaughtUp` was of this connection.
     pub is_caught_up: bool,
 }
@@ -92,6 +94,7 @@ impl Device {
             fresh: Vec::new(),
             laziness,
             may_repeat_own: false,
+            is_void: false,
             is_caught_up: false,
         }
     }
@@ -249,6 +252,9 @@ impl Device {
             self.lose(now_ms, step, link, oracle)?;
             moved = true;
         }
+        if self.is_void {
+            self.crash(now_ms, false, oracle);
+        }
         Ok(moved)
     }
 
@@ -278,7 +284,8 @@ impl Device {
             moved = true;
             if let Some(id) = &self.id {
                 let key = (channel.clone(), self.user.clone(), id.clone());
-                oracle.acknowledged.insert(key, notes.done);
+                let most = oracle.acknowledged.entry(key).or_default();
+                *most = notes.done.max(*most);
             }
         }
         moved
@@ -444,6 +451,7 @@ impl Device {
         );
         let is_excused = !is_fault || !oracle.tainted.is_empty();
         ensure(is_excused, "honest peers part in peace", || format!("{}: {reason:?} {detail}", self.user))?;
+        self.is_void = is_fault;
         self.reconnect_at = match retry {
             Retry::Never if reason.is_none_or(|reason| reason == Reason::Ok) => None,
             Retry::Never | Retry::NewToken => Some(now_ms + 500),

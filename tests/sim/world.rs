@@ -268,7 +268,7 @@ impl World {
             device.laziness = 1;
             device.reconnect_at = Some(self.now_ms);
         }
-        for _ in 0..3_000 {
+        for _ in 0..20_000 {
             if self.server.is_none() {
                 self.now_ms = self.now_ms.max(self.restart_at);
                 self.start()?;
