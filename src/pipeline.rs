@@ -4,9 +4,9 @@
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::{
-    Arc,
+    Arc, Condvar, Mutex, PoisonError,
     atomic::Ordering,
-    mpsc::{Receiver, RecvTimeoutError, SyncSender, sync_channel},
+    mpsc::{Receiver, RecvTimeoutError, Sender, SyncSender, channel, sync_channel},
 };
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
@@ -26,6 +26,9 @@ use crate::{
 
 /// Batches that may wait between two stages.
 const STAGE_QUEUE: usize = 16;
+/// Bytes of entries that may wait for the store: what is committed while a checkpoint is under way. Beyond it, commits
+/// wait for the checkpoint.
+const STORE_BYTES: usize = 64 << 20;
 /// A worker hands on what it has decided after so many commands.
 const DECIDE_COMMANDS: usize = 4_096;
 /// Without work for so long the last batch is vouched for.
@@ -84,7 +87,7 @@ impl Stages {
     pub fn start(self) -> (Vec<mpsc::Sender<Submission>>, Pipeline) {
         let (to_commit, from_deciders) = sync_channel(STAGE_QUEUE);
         let (to_deliver, from_commit) = sync_channel(STAGE_QUEUE);
-        let (to_store, from_log) = sync_channel(STAGE_QUEUE);
+        let (to_store, from_log) = backlog(STORE_BYTES);
         let mut threads = Vec::new();
         let mut queues = Vec::new();
         for (number, decider) in self.deciders.into_iter().enumerate() {
@@ -179,7 +182,7 @@ fn commit(
     mut committer: Committer,
     from_deciders: &Receiver<Decided>,
     to_deliver: &SyncSender<Arc<Vec<Accepted>>>,
-    to_store: &SyncSender<Vec<(Placed, Locator)>>,
+    to_store: &ToStore,
     limits: BatchLimits,
 ) -> Result<(), String> {
     loop {
@@ -205,15 +208,68 @@ fn commit(
         if !durable.accepted.is_empty() {
             let entries = durable.accepted.iter().map(|accepted| accepted.placed.clone());
             let located = entries.zip(durable.locators).collect();
+            let bytes = durable.accepted.iter().map(|accepted| accepted.frame.len()).sum();
             // Both stages outlive this one; if one is gone, the process is ending.
             let _ = to_deliver.send(Arc::new(durable.accepted));
-            let _ = to_store.send(located);
+            to_store.send(located, bytes);
         }
     }
 }
 
 fn size_of(decided: &Decided) -> (usize, usize) {
     (decided.accepted.len(), decided.accepted.iter().map(|accepted| accepted.frame.len()).sum())
+}
+
+/// Entries of one commit and where they lie, and their bytes.
+type Located = (Vec<(Placed, Locator)>, usize);
+
+/// Bytes that wait, and who waits for there to be fewer.
+#[derive(Debug, Default)]
+struct Backlog {
+    bytes: Mutex<usize>,
+    fewer: Condvar,
+}
+
+/// The committer's end of the queue to the store: bounded by bytes, for batches are small or large as the load is.
+#[derive(Debug)]
+struct ToStore {
+    queue: Sender<Located>,
+    backlog: Arc<Backlog>,
+    most: usize,
+}
+
+/// The store's end.
+#[derive(Debug)]
+struct FromLog {
+    queue: Receiver<Located>,
+    backlog: Arc<Backlog>,
+}
+
+fn backlog(most: usize) -> (ToStore, FromLog) {
+    let (to, from) = channel();
+    let backlog = Arc::new(Backlog::default());
+    (ToStore { queue: to, backlog: Arc::clone(&backlog), most }, FromLog { queue: from, backlog })
+}
+
+impl ToStore {
+    /// Waits while too much waits already; a batch of any size goes when nothing does.
+    fn send(&self, located: Vec<(Placed, Locator)>, bytes: usize) {
+        let waiting = self.backlog.bytes.lock().unwrap_or_else(PoisonError::into_inner);
+        let is_full = |waiting: &mut usize| *waiting > 0 && *waiting + bytes > self.most;
+        let mut waiting = self.backlog.fewer.wait_while(waiting, is_full).unwrap_or_else(PoisonError::into_inner);
+        if self.queue.send((located, bytes)).is_ok() {
+            *waiting += bytes;
+        }
+    }
+}
+
+impl FromLog {
+    fn recv_timeout(&self, timeout: Duration) -> Result<Vec<(Placed, Locator)>, RecvTimeoutError> {
+        let (located, bytes) = self.queue.recv_timeout(timeout)?;
+        *self.backlog.bytes.lock().unwrap_or_else(PoisonError::into_inner) -= bytes;
+        self.backlog.fewer.notify_one();
+        Ok(located)
+    }
 }
 
 /// The materialiser's thread.
@@ -227,7 +283,7 @@ struct Filler {
 }
 
 impl Filler {
-    fn run(mut self, from_log: &Receiver<Vec<(Placed, Locator)>>) -> Result<(), String> {
+    fn run(mut self, from_log: &FromLog) -> Result<(), String> {
         loop {
             match from_log.recv_timeout(SPACE_EVERY) {
                 Ok(located) => self.materialiser.feed(located),
@@ -269,5 +325,42 @@ impl Filler {
                 tracing::info!("there is space again");
             }
         }
+    }
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use std::{sync::mpsc::sync_channel, time::Duration};
+
+    use super::backlog;
+
+    #[test]
+    fn commits_wait_for_the_store_by_bytes_not_by_batches() {
+        let (to, from) = backlog(100);
+        for _ in 0..100 {
+            to.send(Vec::new(), 1);
+        }
+        let (done, told) = sync_channel(1);
+        std::thread::scope(|scope| {
+            scope.spawn(|| {
+                to.send(Vec::new(), 60);
+                done.send(()).unwrap();
+            });
+            for _ in 0..59 {
+                from.recv_timeout(Duration::ZERO).unwrap();
+                assert!(told.try_recv().is_err(), "over the bound");
+            }
+            from.recv_timeout(Duration::ZERO).unwrap();
+            told.recv().unwrap();
+        });
+    }
+
+    #[test]
+    fn a_batch_above_the_bound_goes_when_nothing_waits() {
+        let (to, from) = backlog(10);
+        to.send(Vec::new(), 1_000);
+        from.recv_timeout(Duration::ZERO).unwrap();
+        to.send(Vec::new(), 1_000);
     }
 }
