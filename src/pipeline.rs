@@ -6,7 +6,7 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::{
     Arc, Condvar, Mutex, PoisonError,
     atomic::Ordering,
-    mpsc::{Receiver, RecvTimeoutError, Sender, SyncSender, channel, sync_channel},
+    mpsc::{Receiver, RecvTimeoutError, SyncSender, sync_channel},
 };
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
@@ -29,6 +29,8 @@ const STAGE_QUEUE: usize = 16;
 /// Bytes of entries that may wait for the store: what is committed while a checkpoint is under way. Beyond it, commits
 /// wait for the checkpoint.
 const STORE_BYTES: usize = 64 << 20;
+/// And so many batches.
+const STORE_BATCHES: usize = 16_384;
 /// A worker hands on what it has decided after so many commands.
 const DECIDE_COMMANDS: usize = 4_096;
 /// Without work for so long the last batch is vouched for.
@@ -233,7 +235,7 @@ struct Backlog {
 /// The committer's end of the queue to the store: bounded by bytes, for batches are small or large as the load is.
 #[derive(Debug)]
 struct ToStore {
-    queue: Sender<Located>,
+    queue: SyncSender<Located>,
     backlog: Arc<Backlog>,
     most: usize,
 }
@@ -246,7 +248,7 @@ struct FromLog {
 }
 
 fn backlog(most: usize) -> (ToStore, FromLog) {
-    let (to, from) = channel();
+    let (to, from) = sync_channel(STORE_BATCHES);
     let backlog = Arc::new(Backlog::default());
     (ToStore { queue: to, backlog: Arc::clone(&backlog), most }, FromLog { queue: from, backlog })
 }
