@@ -239,7 +239,7 @@ sections! {
     }
     /// The workers that own the slots.
     Slots {
-        /// Threads; 0 is one for each core.
+        /// Threads; 0 is one for every two cores, at most 8.
         workers: u16 = 0,
         /// Batches that may wait for one worker; a session waits when it is full.
         queue: u32 = 1_024,
