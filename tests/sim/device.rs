@@ -203,7 +203,8 @@ impl Device {
             let known = saved.get(channel);
             let (base, acknowledged) = known.copied().unwrap_or_default();
             notes.base = known.map(|_| base);
-            notes.told.retain(|seq, _| *seq <= acknowledged);
+            // The client library acknowledges gaps by itself.
+            notes.told.retain(|seq, is_image| *seq <= acknowledged || !*is_image);
             (notes.acknowledged, notes.done) = (acknowledged, base.max(acknowledged));
             notes.advance();
         }

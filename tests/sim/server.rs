@@ -344,7 +344,8 @@ impl Server {
         }
         moved |= connection.write(number, now, link, oracle)?;
         let mut effects = Vec::new();
-        if connection.farewell.is_none() && connection.session.wants_bytes() {
+        let wanted_bytes = connection.session.wants_bytes();
+        if connection.farewell.is_none() && wanted_bytes {
             let piece = link.read_up(chance);
             if !piece.is_empty() {
                 moved = true;
@@ -359,6 +360,7 @@ impl Server {
             effects.extend(connection.session.handle_timeout(now));
         }
         effects.extend(connection.session.advance(now));
+        moved |= !wanted_bytes && connection.session.wants_bytes();
         if let Some(last_words) = connection.ending(now.mono_ms, link) {
             effects.extend(connection.session.finish(now));
             link.part(&last_words);
