@@ -77,7 +77,7 @@ fn main() {
     let mut source = Source::new(&opened.slots);
     for entries in BATCHES {
         measure(&format!("log, {entries} a commit"), entries as u64, || {
-            let ticket = log.append(&[1; SLOTS], &source.batch(entries)).unwrap();
+            let ticket = log.append(&[1; SLOTS], source.batch(entries).iter().map(Placed::as_new)).unwrap();
             log.wait(ticket).unwrap()
         });
         let bytes: usize = source.batch(entries).iter().map(|placed| placed.entry.image.len()).sum();
@@ -101,14 +101,13 @@ fn in_memory() {
     measure("log and store in memory, 8,192 a checkpoint", 8_192, || {
         for _ in 0..8 {
             let batch = source.batch(1_024);
-            let ticket = opened.log.append(&[1; SLOTS], &batch).unwrap();
-            let located = batch.into_iter().zip(opened.log.wait(ticket).unwrap()).collect();
-            opened.materialiser.feed(located);
+            let ticket = opened.log.append(&[1; SLOTS], batch.iter().map(Placed::as_new)).unwrap();
+            opened.materialiser.feed(opened.log.wait(ticket).unwrap());
         }
         opened.materialiser.checkpoint().unwrap();
     });
     measure("log in memory, 64 a commit", 64, || {
-        let ticket = opened.log.append(&[1; SLOTS], &source.batch(64)).unwrap();
+        let ticket = opened.log.append(&[1; SLOTS], source.batch(64).iter().map(Placed::as_new)).unwrap();
         opened.log.wait(ticket).unwrap()
     });
 }

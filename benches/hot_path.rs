@@ -185,8 +185,7 @@ impl World {
         let decided = self.decider.decide(NOW, submissions).unwrap();
         let durable = self.committer.commit(vec![decided]).unwrap();
         self.deliverer.deliver(&durable.accepted);
-        let placed = durable.accepted.iter().map(|accepted| accepted.placed.clone());
-        self.materialiser.feed(placed.zip(durable.locators).collect());
+        durable.written.into_iter().for_each(|written| self.materialiser.feed(written));
     }
 
     /// Takes what every connection would write; returns how many bytes.

@@ -3,7 +3,7 @@
 
 use std::sync::Arc;
 
-use postrider_storage::{Locator, Log, LogError, Placed, SLOTS, SlotState, plant};
+use postrider_storage::{Log, LogError, SLOTS, SlotState, Written, plant};
 
 use crate::{
     metrics::Metrics,
@@ -28,8 +28,8 @@ pub struct Committer {
 pub struct Durable {
     /// The entries, in the order of the log.
     pub accepted: Vec<Accepted>,
-    /// Where each lies.
-    pub locators: Vec<Locator>,
+    /// The entries as they went to the log, in the same order; none without entries.
+    pub written: Option<Arc<Written>>,
 }
 
 impl Committer {
@@ -57,18 +57,17 @@ impl Committer {
         if plant::is(plant::Fault::AckBeforeCommit) {
             answer(std::mem::take(&mut answers));
         }
-        let mut locators = Vec::new();
+        let mut written = None;
         if !accepted.is_empty() {
-            let placed: Vec<Placed> = accepted.iter().map(|entry| entry.placed.clone()).collect();
             let timer = self.metrics.commit_timer();
-            let ticket = self.log.append(&self.epochs, &placed)?;
-            locators = self.log.wait(ticket)?;
-            self.metrics.committed(timer, placed.len());
+            let ticket = self.log.append(&self.epochs, accepted.iter().map(|entry| entry.placed.as_new()))?;
+            written = Some(self.log.wait(ticket)?);
+            self.metrics.committed(timer, accepted.len());
             self.unvouched = true;
             self.view.commit(&accepted);
         }
         answer(answers);
-        Ok(Durable { accepted, locators })
+        Ok(Durable { accepted, written })
     }
 
     /// Called when nothing has come for a while: writes an empty batch that vouches for the one before it.
@@ -77,7 +76,7 @@ impl Committer {
     /// As [`Committer::commit`].
     pub fn idle(&mut self) -> Result<(), LogError> {
         if std::mem::take(&mut self.unvouched) {
-            self.log.append(&self.epochs, &[])?;
+            self.log.append(&self.epochs, std::iter::empty())?;
         }
         Ok(())
     }

@@ -11,7 +11,7 @@ use std::sync::{
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
-use postrider_storage::{Locator, Materialiser, Placed, Store, StoreError};
+use postrider_storage::{Materialiser, Store, StoreError, Written};
 use prometheus_client::metrics::gauge::Gauge;
 use tokio::sync::mpsc;
 
@@ -184,7 +184,7 @@ fn commit(
     mut committer: Committer,
     from_deciders: &Receiver<Decided>,
     to_deliver: &SyncSender<Arc<Vec<Accepted>>>,
-    to_store: &ToStore,
+    to_store: &ToStore<Arc<Written>>,
     limits: BatchLimits,
 ) -> Result<(), String> {
     loop {
@@ -207,13 +207,11 @@ fn commit(
             batch.push(next);
         }
         let durable = committer.commit(batch).map_err(|error| error.to_string())?;
-        if !durable.accepted.is_empty() {
-            let entries = durable.accepted.iter().map(|accepted| accepted.placed.clone());
-            let located = entries.zip(durable.locators).collect();
-            let bytes = durable.accepted.iter().map(|accepted| accepted.frame.len()).sum();
+        if let Some(written) = durable.written {
             // Both stages outlive this one; if one is gone, the process is ending.
             let _ = to_deliver.send(Arc::new(durable.accepted));
-            to_store.send(located, bytes);
+            let bytes = written.bytes();
+            to_store.send(written, bytes);
         }
     }
 }
@@ -221,9 +219,6 @@ fn commit(
 fn size_of(decided: &Decided) -> (usize, usize) {
     (decided.accepted.len(), decided.accepted.iter().map(|accepted| accepted.frame.len()).sum())
 }
-
-/// Entries of one commit and where they lie, and their bytes.
-type Located = (Vec<(Placed, Locator)>, usize);
 
 /// Bytes that wait, and who waits for there to be fewer.
 #[derive(Debug, Default)]
@@ -234,43 +229,43 @@ struct Backlog {
 
 /// The committer's end of the queue to the store: bounded by bytes, for batches are small or large as the load is.
 #[derive(Debug)]
-struct ToStore {
-    queue: SyncSender<Located>,
+struct ToStore<T> {
+    queue: SyncSender<(T, usize)>,
     backlog: Arc<Backlog>,
     most: usize,
 }
 
 /// The store's end.
 #[derive(Debug)]
-struct FromLog {
-    queue: Receiver<Located>,
+struct FromLog<T> {
+    queue: Receiver<(T, usize)>,
     backlog: Arc<Backlog>,
 }
 
-fn backlog(most: usize) -> (ToStore, FromLog) {
+fn backlog<T>(most: usize) -> (ToStore<T>, FromLog<T>) {
     let (to, from) = sync_channel(STORE_BATCHES);
     let backlog = Arc::new(Backlog::default());
     (ToStore { queue: to, backlog: Arc::clone(&backlog), most }, FromLog { queue: from, backlog })
 }
 
-impl ToStore {
+impl<T> ToStore<T> {
     /// Waits while too much waits already; a batch of any size goes when nothing does.
-    fn send(&self, located: Vec<(Placed, Locator)>, bytes: usize) {
+    fn send(&self, written: T, bytes: usize) {
         let waiting = self.backlog.bytes.lock().unwrap_or_else(PoisonError::into_inner);
         let is_full = |waiting: &mut usize| *waiting > 0 && *waiting + bytes > self.most;
         let mut waiting = self.backlog.fewer.wait_while(waiting, is_full).unwrap_or_else(PoisonError::into_inner);
-        if self.queue.send((located, bytes)).is_ok() {
+        if self.queue.send((written, bytes)).is_ok() {
             *waiting += bytes;
         }
     }
 }
 
-impl FromLog {
-    fn recv_timeout(&self, timeout: Duration) -> Result<Vec<(Placed, Locator)>, RecvTimeoutError> {
-        let (located, bytes) = self.queue.recv_timeout(timeout)?;
+impl<T> FromLog<T> {
+    fn recv_timeout(&self, timeout: Duration) -> Result<T, RecvTimeoutError> {
+        let (written, bytes) = self.queue.recv_timeout(timeout)?;
         *self.backlog.bytes.lock().unwrap_or_else(PoisonError::into_inner) -= bytes;
         self.backlog.fewer.notify_one();
-        Ok(located)
+        Ok(written)
     }
 }
 
@@ -285,10 +280,10 @@ struct Filler {
 }
 
 impl Filler {
-    fn run(mut self, from_log: &FromLog) -> Result<(), String> {
+    fn run(mut self, from_log: &FromLog<Arc<Written>>) -> Result<(), String> {
         loop {
             match from_log.recv_timeout(SPACE_EVERY) {
-                Ok(located) => self.materialiser.feed(located),
+                Ok(written) => self.materialiser.feed(written),
                 Err(RecvTimeoutError::Timeout) => {}
                 Err(RecvTimeoutError::Disconnected) => break,
             }
@@ -341,12 +336,12 @@ mod tests {
     fn commits_wait_for_the_store_by_bytes_not_by_batches() {
         let (to, from) = backlog(100);
         for _ in 0..100 {
-            to.send(Vec::new(), 1);
+            to.send((), 1);
         }
         let (done, told) = sync_channel(1);
         std::thread::scope(|scope| {
             scope.spawn(|| {
-                to.send(Vec::new(), 60);
+                to.send((), 60);
                 done.send(()).unwrap();
             });
             for _ in 0..59 {
@@ -361,8 +356,8 @@ mod tests {
     #[test]
     fn a_batch_above_the_bound_goes_when_nothing_waits() {
         let (to, from) = backlog(10);
-        to.send(Vec::new(), 1_000);
+        to.send((), 1_000);
         from.recv_timeout(Duration::ZERO).unwrap();
-        to.send(Vec::new(), 1_000);
+        to.send((), 1_000);
     }
 }

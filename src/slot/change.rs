@@ -42,7 +42,7 @@ impl Decider {
         let (tlvs, mut body) = (Tlvs::new(), Vec::new());
         groups::write_users(&mut body, &users);
         let kind = kind.number();
-        let crc = fold::intent(kind, 0, &tlvs, &body);
+        let crc = fold::intent(kind, 0, channel, &tlvs, &body);
         let draft = Draft { kind, flags: 0, channel, number, oldest, read: 0, tlvs: &tlvs, body: &body, crc };
         if let Some(outcome) = self.admit(origin, &draft, late)? {
             return Ok(outcome);
@@ -100,7 +100,7 @@ impl Decider {
         late: bool,
     ) -> Result<Outcome, StoreError> {
         let (tlvs, body) = (Tlvs::new(), seq.to_be_bytes());
-        let crc = fold::intent(fold::READ_KIND, 0, &tlvs, &body);
+        let crc = fold::intent(fold::READ_KIND, 0, channel, &tlvs, &body);
         let draft =
             Draft { kind: fold::READ_KIND, flags: 0, channel, number, oldest, read: 0, tlvs: &tlvs, body: &body, crc };
         if let Some(outcome) = self.admit(origin, &draft, late)? {

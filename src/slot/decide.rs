@@ -232,7 +232,7 @@ impl Decider {
             read: 0,
             tlvs,
             body: &packet.body,
-            crc: fold::intent(ImageKind::Message.number(), packet.flags, tlvs, &packet.body),
+            crc: fold::intent(ImageKind::Message.number(), packet.flags, &packet.channel, tlvs, &packet.body),
         };
         if let Some(outcome) = self.admit(origin, &draft, late)? {
             return Ok(outcome);
@@ -275,7 +275,7 @@ impl Decider {
             return Ok(Some(Outcome::Refused(Refusal::new(Reason::Internal, "slot of another worker"))));
         };
         let table = slot.senders(&self.store, origin.tenant, &origin.user)?;
-        let refusal = match look_up(table, origin.sender, draft.number, draft.channel, draft.crc) {
+        let refusal = match look_up(table, origin.sender, draft.number, draft.crc) {
             Known::Same { seq, time_ms } => return Ok(Some(Outcome::Stored { seq, time_ms })),
             Known::Conflict => Some(Refusal::new(Reason::DedupConflict, "the number is bound to other content")),
             Known::Stale => Some(Refusal::new(Reason::Stale, "the number is below the sender's floor")),
@@ -347,7 +347,11 @@ impl Decider {
         let conversations = slot.fold_conversations(channel, place.position, &image, draft.read, rows);
         if draft.number > 0 {
             let table = slot.senders(&self.store, origin.tenant, &origin.user)?;
-            table.apply(place.position, &image, draft.oldest, draft.crc);
+            let (sender, number, oldest, crc) = (origin.sender, draft.number, draft.oldest, draft.crc);
+            table.apply(
+                place.position,
+                &fold::Numbered { sender, number, oldest, seq: place.seq, time_ms: place.time_ms, crc },
+            );
         }
         let entry = Entry::new(origin.tenant, draft.oldest, draft.read, Bytes::new(), 0);
         let accepted = Accepted {

@@ -1,6 +1,6 @@
 //! What the table of senders says of a command, before rights and limits are looked at.
 
-use postrider_protocol::{Channel, Sender};
+use postrider_protocol::Sender;
 use postrider_storage::SenderTable;
 
 /// The answer of the look-up.
@@ -19,14 +19,12 @@ pub(super) enum Known {
 }
 
 /// Looks (sender, number) up; `crc` is the intent's.
-pub(super) fn look_up(table: &SenderTable, sender: Sender, number: u64, channel: &Channel, crc: u32) -> Known {
+pub(super) fn look_up(table: &SenderTable, sender: Sender, number: u64, crc: u32) -> Known {
     let Some(row) = table.get(&sender) else {
         return if table.may_be_forgotten(&sender) { Known::Expired } else { Known::New };
     };
-    match row.answers.iter().find(|answer| answer.number == number) {
-        Some(answer) if answer.crc == crc && answer.channel == *channel => {
-            Known::Same { seq: answer.seq, time_ms: answer.time_ms }
-        }
+    match row.answer(number) {
+        Some(answer) if answer.crc == crc => Known::Same { seq: answer.seq, time_ms: answer.time_ms },
         Some(_) => Known::Conflict,
         None if number < row.floor => Known::Stale,
         None => Known::New,

@@ -35,9 +35,8 @@ fn main() {
             })
             .collect();
         done += placed.len() as u64;
-        let ticket = opened.log.append(&epochs, &placed).unwrap();
-        let locators = opened.log.wait(ticket).unwrap();
-        opened.materialiser.feed(placed.into_iter().zip(locators).collect());
+        let ticket = opened.log.append(&epochs, placed.iter().map(Placed::as_new)).unwrap();
+        opened.materialiser.feed(opened.log.wait(ticket).unwrap());
         if opened.materialiser.is_due() {
             let before = Instant::now();
             opened.materialiser.checkpoint().unwrap();

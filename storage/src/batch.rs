@@ -8,12 +8,11 @@
 //! The log id is random and told to nobody, so no message body can pass for a batch. The batch CRC covers its head, the
 //! heads of runs and the heads of records, which hold the CRCs of what it does not cover.
 
-use bytes::Bytes;
-use postrider_protocol::Writer;
-
 use crate::{
-    Entry, Placed, SLOTS,
-    entry::{RECORD_HEAD, be32, be64},
+    LogError, NewEntry, SLOTS,
+    entry::{RECORD_HEAD, RecordRef, be32, be64, write_record},
+    slots::PerSlot,
+    written::Record,
 };
 
 pub(crate) const BATCH_HEAD: usize = 36;
@@ -30,14 +29,26 @@ pub(crate) struct Head {
     pub len: usize,
 }
 
-/// Entries of one slot in one batch, with their offsets in the segment.
-#[derive(Clone, Debug)]
+/// Entries of one slot in one batch.
+#[derive(Clone, Copy, Debug, Default)]
 pub(crate) struct Run {
     pub slot: u8,
     pub epoch: u32,
     pub first: u64,
     pub count: u32,
-    pub entries: Vec<(u64, Entry, usize)>,
+    /// How many of them have a sound head, and the first of these.
+    pub sound: u32,
+    pub record: Option<Record>,
+}
+
+/// The runs of a batch and the sound records of all of them.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Runs {
+    pub runs: Vec<Run>,
+    /// With offsets in the segment.
+    pub records: Vec<Record>,
+    /// How many of them have damaged TLVs or bodies.
+    pub damaged: u64,
 }
 
 /// A batch that is what was written, but for TLVs and bodies.
@@ -47,9 +58,7 @@ pub(crate) struct Batch {
     pub crc: u32,
     /// Where the next one begins.
     pub end: usize,
-    pub runs: Vec<Run>,
-    /// How many entries have damaged TLVs or bodies.
-    pub damaged: u64,
+    pub runs: Runs,
 }
 
 /// What a batch is written with.
@@ -59,83 +68,119 @@ pub(crate) struct Frame<'a> {
     pub epochs: &'a [u32; SLOTS],
 }
 
+/// What of one slot a batch is to hold.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Share {
+    pub first: u64,
+    pub count: u32,
+    /// Bytes of its records.
+    len: usize,
+    /// Where the next record goes.
+    at: usize,
+}
+
+impl Share {
+    /// Makes room for `entry`.
+    pub(crate) const fn add(&mut self, entry: &NewEntry<'_>) {
+        if self.count == 0 {
+            self.first = entry.position;
+        }
+        self.count += 1;
+        self.len += entry.stored_bytes();
+    }
+
+    /// Where its first record is in the batch that was written.
+    pub(crate) const fn offset(&self) -> usize {
+        self.at - self.len
+    }
+}
+
 /// The next multiple of [`ALIGN`].
 pub(crate) const fn align(at: usize) -> usize {
     at.div_ceil(ALIGN) * ALIGN
 }
 
-/// Writes a batch of `entries` to `out`, which is empty; `order` are their indices by slot. The length in the frame's
-/// head is filled in here. Returns the batch's CRC; `offsets` gets the offset of each entry, in the order of `entries`.
-pub(crate) fn write(
-    out: &mut Vec<u8>,
+/// A batch of `entries`, with its CRC and its records in the order of the entries. `shares` were told of the same
+/// entries; each goes right to its place in the run of its slot. The length in the frame's head is filled in here.
+pub(crate) fn write<'a>(
     frame: &Frame<'_>,
-    entries: &[Placed],
-    order: &[usize],
-    offsets: &mut [usize],
-) -> u32 {
-    out.raw(&[0; BATCH_HEAD]);
-    let mut crc = crc32fast::Hasher::new();
-    let mut runs = order.iter().filter_map(|&at| Some((at, entries.get(at)?))).peekable();
-    while let Some(&(_, first)) = runs.peek() {
-        let (slot, run_at) = (first.slot, out.len());
-        out.raw(&[0; RUN_HEAD]);
-        let mut count = 0u32;
-        while let Some((at, placed)) = runs.next_if(|(_, placed)| placed.slot == slot) {
-            if let Some(offset) = offsets.get_mut(at) {
-                *offset = out.len();
-            }
-            placed.entry.write(out);
-            count += 1;
+    shares: &mut PerSlot<Share>,
+    entries: impl Iterator<Item = NewEntry<'a>>,
+) -> Result<(Vec<u8>, Vec<Record>, u32), LogError> {
+    let mut len = BATCH_HEAD;
+    let mut count = 0;
+    for share in shares.iter_mut().filter(|share| share.count > 0) {
+        share.at = len + RUN_HEAD;
+        len = share.at + share.len;
+        count += share.count as usize;
+    }
+    let mut out = vec![0; align(len + 4)];
+    let mut records = Vec::with_capacity(count);
+    for entry in entries {
+        let share = shares.at_mut(entry.slot);
+        let (offset, len) = (share.at, entry.stored_bytes());
+        share.at += len;
+        let place = out.get_mut(offset..share.at).ok_or(LogError::Misuse("the entries are not those of before"))?;
+        write_record(place, &entry);
+        let small = |number| u32::try_from(number).unwrap_or(u32::MAX);
+        records.push(Record { position: entry.position, offset: small(offset), len: small(len), slot: entry.slot });
+    }
+    for (slot, share) in shares.iter().filter(|(_, share)| share.count > 0) {
+        let epoch = frame.epochs.get(usize::from(slot)).copied().unwrap_or_default();
+        let head = run_head(slot, epoch, share.first, share.count, share.len);
+        if let Some(place) = out.get_mut(share.offset() - RUN_HEAD..share.offset()) {
+            place.copy_from_slice(&head);
         }
-        let epoch = frame.epochs.get(usize::from(slot)).copied().unwrap_or_default();
-        fill_run(out, run_at, &Run { slot, epoch, first: first.position, count, entries: Vec::new() });
     }
-    finish(out, frame, &mut crc)
+    let crc = finish(&mut out, frame, len);
+    Ok((out, records, crc))
 }
 
-/// Writes a batch without entries that tells the epochs of `slots`: (slot, its next position).
-pub(crate) fn write_epochs(out: &mut Vec<u8>, frame: &Frame<'_>, slots: &[(u8, u64)]) -> u32 {
-    out.raw(&[0; BATCH_HEAD]);
+/// A batch without entries that tells the epochs of `slots`: (slot, its next position).
+pub(crate) fn write_epochs(frame: &Frame<'_>, slots: &[(u8, u64)]) -> (Vec<u8>, u32) {
+    let mut out = vec![0; BATCH_HEAD];
     for &(slot, first) in slots {
-        let run_at = out.len();
-        out.raw(&[0; RUN_HEAD]);
         let epoch = frame.epochs.get(usize::from(slot)).copied().unwrap_or_default();
-        fill_run(out, run_at, &Run { slot, epoch, first, count: 0, entries: Vec::new() });
+        out.extend_from_slice(&run_head(slot, epoch, first, 0, 0));
     }
-    finish(out, frame, &mut crc32fast::Hasher::new())
+    let len = out.len();
+    out.resize(align(len + 4), 0);
+    let crc = finish(&mut out, frame, len);
+    (out, crc)
 }
 
-fn fill_run(out: &mut [u8], at: usize, run: &Run) {
-    let len = u32::try_from(out.len() - at - RUN_HEAD).unwrap_or(u32::MAX);
-    let mut head = Vec::with_capacity(RUN_HEAD);
-    head.u8(run.slot);
-    head.u32(run.epoch);
-    head.u64(run.first);
-    head.u32(run.count);
-    head.u32(len);
-    head.u32(crc32fast::hash(&head));
-    if let Some(place) = out.get_mut(at..at + RUN_HEAD) {
-        place.copy_from_slice(&head);
-    }
+fn run_head(slot: u8, epoch: u32, first: u64, count: u32, len: usize) -> [u8; RUN_HEAD] {
+    let mut head = [0; RUN_HEAD];
+    head[0] = slot;
+    head[1..5].copy_from_slice(&epoch.to_be_bytes());
+    head[5..13].copy_from_slice(&first.to_be_bytes());
+    head[13..17].copy_from_slice(&count.to_be_bytes());
+    head[17..21].copy_from_slice(&u32::try_from(len).unwrap_or(u32::MAX).to_be_bytes());
+    let crc = crc32fast::hash(&head[..RUN_HEAD - 4]);
+    head[21..].copy_from_slice(&crc.to_be_bytes());
+    head
 }
 
-fn finish(out: &mut Vec<u8>, frame: &Frame<'_>, crc: &mut crc32fast::Hasher) -> u32 {
-    let len = out.len() - BATCH_HEAD;
-    let mut head = Vec::with_capacity(BATCH_HEAD);
-    head.u64(frame.id);
-    head.u64(frame.head.number);
-    head.u32(frame.head.previous);
-    head.u64(frame.head.durable_through);
-    head.u32(u32::try_from(len).unwrap_or(u32::MAX));
-    head.u32(crc32fast::hash(&head));
-    if let Some(place) = out.get_mut(..BATCH_HEAD) {
-        place.copy_from_slice(&head);
+/// Writes head and CRC of the batch in `out`, whose runs end at `end`.
+fn finish(out: &mut [u8], frame: &Frame<'_>, end: usize) -> u32 {
+    let mut head = [0; BATCH_HEAD];
+    head[..8].copy_from_slice(&frame.id.to_be_bytes());
+    head[8..16].copy_from_slice(&frame.head.number.to_be_bytes());
+    head[16..20].copy_from_slice(&frame.head.previous.to_be_bytes());
+    head[20..28].copy_from_slice(&frame.head.durable_through.to_be_bytes());
+    head[28..32].copy_from_slice(&u32::try_from(end - BATCH_HEAD).unwrap_or(u32::MAX).to_be_bytes());
+    let crc = crc32fast::hash(&head[..32]);
+    head[32..].copy_from_slice(&crc.to_be_bytes());
+    if let Some(place) = out.first_chunk_mut() {
+        *place = head;
     }
+    let mut crc = crc32fast::Hasher::new();
     crc.update(&head);
-    walk_heads(out.get(BATCH_HEAD..).unwrap_or_default(), |head| crc.update(head));
-    let crc = crc.clone().finalize();
-    out.u32(crc);
-    out.resize(align(out.len()), 0);
+    walk_heads(out.get(BATCH_HEAD..end).unwrap_or_default(), |head| crc.update(head));
+    let crc = crc.finalize();
+    if let Some(place) = out.get_mut(end..end + 4) {
+        place.copy_from_slice(&crc.to_be_bytes());
+    }
     crc
 }
 
@@ -170,7 +215,7 @@ pub(crate) fn head_at(bytes: &[u8], at: usize, id: u64) -> Option<Head> {
 }
 
 /// The whole batch at `at`, if one is there.
-pub(crate) fn parse(bytes: &Bytes, at: usize, id: u64) -> Option<Batch> {
+pub(crate) fn parse(bytes: &[u8], at: usize, id: u64) -> Option<Batch> {
     let head = head_at(bytes, at, id)?;
     let runs_at = at + BATCH_HEAD;
     let runs_end = runs_at + head.len;
@@ -183,57 +228,56 @@ pub(crate) fn parse(bytes: &Bytes, at: usize, id: u64) -> Option<Batch> {
     if crc != be32(bytes, runs_end) {
         return None;
     }
-    let runs = read_runs(bytes, runs_at, runs_end)?;
-    let whole = runs.iter().all(|run| run.entries.len() == run.count as usize);
-    let damaged = runs.iter().flat_map(|run| &run.entries).filter(|(_, entry, _)| !entry.is_whole()).count() as u64;
-    whole.then_some(Batch { head, crc, end: align(runs_end + 4), runs, damaged })
+    let mut runs = Runs::default();
+    let mut at = runs_at;
+    while at < runs_end {
+        at = runs.read(bytes, at, runs_end)?;
+    }
+    let whole = runs.runs.iter().all(|run| run.sound == run.count);
+    whole.then_some(Batch { head, crc, end: align(runs_end + 4), runs })
 }
 
 /// What can be read of a batch at `at` that is not whole and ends before `limit`: sound records of sound runs, and
-/// whether the heads of the runs tell all that was in it.
-pub(crate) fn salvage(bytes: &Bytes, at: usize, limit: usize) -> (Vec<Run>, bool) {
-    let mut runs = Vec::new();
+/// whether no run is missing.
+pub(crate) fn salvage(bytes: &[u8], at: usize, limit: usize) -> (Runs, bool) {
+    let mut runs = Runs::default();
     let mut at = at.saturating_add(BATCH_HEAD);
-    while let Some((run, end)) = read_run(bytes, at, limit) {
-        runs.push(run);
+    while let Some(end) = runs.read(bytes, at, limit) {
         at = end;
     }
     (runs, align(at.saturating_add(4)) >= limit)
 }
 
-fn read_runs(bytes: &Bytes, mut at: usize, end: usize) -> Option<Vec<Run>> {
-    let mut runs = Vec::new();
-    while at < end {
-        let (run, run_end) = read_run(bytes, at, end)?;
-        runs.push(run);
-        at = run_end;
-    }
-    Some(runs)
-}
-
-/// The run at `at` with its sound records, and where it ends.
-fn read_run(bytes: &Bytes, at: usize, end: usize) -> Option<(Run, usize)> {
-    let head = bytes.get(at..)?.first_chunk::<RUN_HEAD>()?;
-    if crc32fast::hash(head.get(..RUN_HEAD - 4)?) != be32(head, 21) {
-        return None;
-    }
-    let (first, count, len) = (be64(head, 5), be32(head, 13), be32(head, 17) as usize);
-    let mut run = Run { slot: head[0], epoch: be32(head, 1), first, count, entries: Vec::new() };
-    let mut record_at = at + RUN_HEAD;
-    let run_end = record_at.checked_add(len).filter(|&run_end| run_end <= end && run_end <= bytes.len())?;
-    for position in (first..).take(count as usize) {
-        if record_at >= run_end {
-            break;
+impl Runs {
+    /// Adds the run at `at` with its sound records; tells where it ends.
+    fn read(&mut self, bytes: &[u8], at: usize, end: usize) -> Option<usize> {
+        let head = bytes.get(at..)?.first_chunk::<RUN_HEAD>()?;
+        if crc32fast::hash(&head[..RUN_HEAD - 4]) != be32(head, 21) {
+            return None;
         }
-        let record = bytes.slice(record_at..run_end);
-        match Entry::parse(&record) {
-            Some((entry, len)) => {
-                run.entries.push((position, entry, record_at));
-                record_at += len;
+        let (first, count, len) = (be64(head, 5), be32(head, 13), be32(head, 17) as usize);
+        let mut run = Run { slot: head[0], epoch: be32(head, 1), first, count, ..Run::default() };
+        let mut at = at + RUN_HEAD;
+        let run_end = at.checked_add(len).filter(|&run_end| run_end <= end && run_end <= bytes.len())?;
+        for position in (first..).take(count as usize) {
+            let rest = bytes.get(at..run_end).unwrap_or_default();
+            if rest.is_empty() {
+                break;
             }
-            // Its length may still be right: go on behind it.
-            None => record_at += RECORD_HEAD + be32(&record, 8) as usize,
+            let Some(found) = RecordRef::parse(rest) else {
+                // Its length may still be right: go on behind it.
+                at += RECORD_HEAD + be32(rest, 8) as usize;
+                continue;
+            };
+            let small = |number| u32::try_from(number).unwrap_or(u32::MAX);
+            let record = Record { position, offset: small(at), len: small(found.len()), slot: run.slot };
+            self.damaged += u64::from(!found.is_whole());
+            self.records.push(record);
+            run.record.get_or_insert(record);
+            run.sound += 1;
+            at += found.len();
         }
+        self.runs.push(run);
+        Some(run_end)
     }
-    Some((run, run_end))
 }

@@ -68,12 +68,12 @@ pub(crate) fn run(disk: &Disk, id: u64, store: &Path, lock: Arc<Lock>) -> Result
     let found = find(disk, store, &lock, &mut reading.findings)?;
     let memory = MemoryDisk::new();
     let (expected, mut materialiser) = fold_anew(&memory, id, &lock)?;
-    let is_covered =
-        |placed: &Placed| found.as_ref().is_some_and(|(_, marker)| placed.position <= *marker.covered.at(placed.slot));
-    let scan = scan::scan::<OpenError>(disk, id, 1, &PerSlot::default(), &mut |mut batch, _| {
-        batch.iter().for_each(|(placed, locator)| reading.entry(placed, *locator));
-        batch.retain(|(placed, _)| is_covered(placed));
-        materialiser.feed(batch);
+    let is_covered = |slot, position| found.as_ref().is_some_and(|(_, marker)| position <= *marker.covered.at(slot));
+    let scan = scan::scan::<OpenError>(disk, id, 1, &PerSlot::default(), &mut |mut written, _| {
+        let entries = (0..written.len()).filter_map(|at| written.placed(at).zip(written.locator(at)));
+        entries.for_each(|(placed, locator)| reading.entry(&placed, locator));
+        written.retain(|record| is_covered(record.slot, record.position));
+        materialiser.feed(Arc::new(written));
         if materialiser.is_enough() { Ok(materialiser.checkpoint_now()?) } else { Ok(()) }
     })?;
     materialiser.checkpoint_now()?;

@@ -1,7 +1,7 @@
 //! How rows are stored.
 
 use bytes::Bytes;
-use postrider_protocol::{Channel, DecodeError, Id, Reader, Sender, Writer};
+use postrider_protocol::{DecodeError, Id, Reader, Sender, Writer};
 
 use crate::{
     Answer, ChannelRow, ConversationRow, Cursor, Locator, MemberRow, SLOTS, SenderRow, StoreError,
@@ -11,8 +11,6 @@ use crate::{
 
 /// How many places an index page has.
 pub(crate) const PAGE: u64 = 64;
-/// Over how many parts the answers of a sender are spread when they do not fit into its row.
-pub(crate) const PARTS: u8 = 8;
 /// Low bits of [`Place::block`] that are the offset in the block.
 const BLOCK_SHIFT: u32 = 12;
 
@@ -150,16 +148,15 @@ impl Row for ConversationRow {
     }
 }
 
-/// Answers of a sender.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub(crate) struct Answers(pub Vec<Answer>);
-
-impl Row for Answers {
+impl Row for SenderRow {
     fn write(&self, out: &mut Vec<u8>) {
-        out.u8(u8::try_from(self.0.len()).unwrap_or(u8::MAX));
-        for answer in &self.0 {
+        out.raw(self.sender.as_bytes());
+        out.u64(self.floor);
+        out.u64(self.since);
+        out.u64(self.used);
+        out.u8(u8::try_from(self.answers.len()).unwrap_or(u8::MAX));
+        for answer in &self.answers {
             out.u64(answer.number);
-            out.raw(answer.channel.as_bytes());
             out.u64(answer.seq);
             out.u64(answer.time_ms);
             out.u32(answer.crc);
@@ -167,47 +164,14 @@ impl Row for Answers {
     }
 
     fn read(r: &mut Reader) -> Result<Self, DecodeError> {
-        let answer = |r: &mut Reader| {
-            let (number, channel) = (r.u64("number")?, Channel::read(r)?.detached());
-            Ok(Answer { number, channel, seq: r.u64("seq")?, time_ms: r.u64("time")?, crc: r.u32("crc")? })
-        };
-        (0..r.u8("answers")?).map(|_| answer(r)).collect::<Result<_, _>>().map(Self)
-    }
-}
-
-/// A sender's row; when it is split its answers are in parts, by number modulo [`PARTS`], and stay there. So parts of
-/// different age still hold together everything that either age had.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct StoredSender {
-    pub row: SenderRow,
-    pub is_split: bool,
-}
-
-impl StoredSender {
-    /// The part that holds the answer to `number`.
-    pub(crate) const fn part_of(number: u64) -> u8 {
-        1 + (number % PARTS as u64) as u8
-    }
-}
-
-impl Row for StoredSender {
-    fn write(&self, out: &mut Vec<u8>) {
-        out.raw(self.row.sender.as_bytes());
-        out.u64(self.row.floor);
-        out.u64(self.row.since);
-        out.u64(self.row.used);
-        out.u8(u8::from(self.is_split));
-        if !self.is_split {
-            Answers(self.row.answers.clone()).write(out);
-        }
-    }
-
-    fn read(r: &mut Reader) -> Result<Self, DecodeError> {
         let sender = Sender::from_bytes(r.opaque8("sender")?);
         let (floor, since, used) = (r.u64("floor")?, r.u64("since")?, r.u64("used")?);
-        let is_split = r.u8("split")? == 1;
-        let answers = if is_split { Vec::new() } else { Answers::read(r)?.0 };
-        Ok(Self { row: SenderRow { sender, floor, since, used, answers }, is_split })
+        let answer = |r: &mut Reader| {
+            let (number, seq, time_ms) = (r.u64("number")?, r.u64("seq")?, r.u64("time")?);
+            Ok(Answer { number, seq, time_ms, crc: r.u32("crc")? })
+        };
+        let answers = (0..r.u8("answers")?).map(|_| answer(r)).collect::<Result<_, _>>()?;
+        Ok(Self { sender, floor, since, used, answers })
     }
 }
 

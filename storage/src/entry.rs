@@ -7,7 +7,9 @@
 //! the TLV length included. So either part is checked alone, and an emptied tail leaves a sound head.
 
 use bytes::Bytes;
-use postrider_protocol::{Channel, DecodeError, Image, Writer};
+use postrider_protocol::{Channel, DecodeError, Image};
+
+use crate::NewEntry;
 
 /// Bytes of a record before its image.
 pub(crate) const RECORD_HEAD: usize = 34;
@@ -74,38 +76,96 @@ impl Entry {
             && self.image.get(CHANNEL_AT..).is_some_and(|rest| rest.starts_with(channel.as_bytes()))
     }
 
-    /// Appends its record to `out`.
-    pub(crate) fn write(&self, out: &mut Vec<u8>) {
-        let at = out.len();
-        out.u32(0);
-        out.u32(self.crc);
-        out.u32(u32::try_from(self.image.len()).unwrap_or(u32::MAX));
-        out.u16(u16::try_from(self.head_len).unwrap_or(u16::MAX));
-        out.u32(self.tenant);
-        out.u64(self.oldest);
-        out.u64(self.read);
-        out.raw(&self.image);
-        let covered = RECORD_HEAD + self.head_len as usize + 2;
-        let crc = crc32fast::hash(out.get(at + 4..at + covered).unwrap_or_default());
-        if let Some(field) = out.get_mut(at..at + 4) {
-            field.copy_from_slice(&crc.to_be_bytes());
-        }
+    /// The entry whose record `bytes` begin with, if its head is sound. The tail may be not: ask [`Entry::is_whole`].
+    pub(crate) fn parse(bytes: &Bytes) -> Option<Self> {
+        let record = RecordRef::parse(bytes)?;
+        Some(Self::of(&record, bytes.slice(RECORD_HEAD..record.len())))
     }
 
-    /// The entry whose record `bytes` begin with, and the record's length, if its head is sound. The tail may be not:
-    /// ask [`Entry::is_whole`].
-    pub(crate) fn parse(bytes: &Bytes) -> Option<(Self, usize)> {
+    /// The entry of `record`, whose image is `image`.
+    pub(crate) fn of(record: &RecordRef<'_>, image: Bytes) -> Self {
+        let (tenant, oldest, read) = (record.tenant(), record.oldest(), record.read());
+        Self { tenant, oldest, read, image, head_len: record.head_len(), crc: record.crc() }
+    }
+}
+
+/// A record as it lies in log or block.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct RecordRef<'a>(&'a [u8]);
+
+impl<'a> RecordRef<'a> {
+    /// The record that is all of `bytes`, which were looked at before.
+    pub(crate) const fn of(bytes: &'a [u8]) -> Self {
+        Self(bytes)
+    }
+
+    /// The record that `bytes` begin with, if its head is sound.
+    pub(crate) fn parse(bytes: &'a [u8]) -> Option<Self> {
         let head: &[u8; RECORD_HEAD] = bytes.first_chunk()?;
-        let image_len = record_image_len(head)?;
-        let head_len = u32::from(u16::from_be_bytes([head[12], head[13]]));
-        let len = RECORD_HEAD + image_len;
-        let covered = RECORD_HEAD + head_len as usize + 2;
-        if len > bytes.len() || covered > len || crc32fast::hash(bytes.get(4..covered)?) != be32(head, 0) {
-            return None;
-        }
-        let image = bytes.slice(RECORD_HEAD..len);
-        let (tenant, oldest, read) = (be32(head, 14), be64(head, 18), be64(head, 26));
-        Some((Self { tenant, oldest, read, image, head_len, crc: be32(head, 4) }, len))
+        let len = RECORD_HEAD + record_image_len(head)?;
+        let record = Self(bytes.get(..len)?);
+        let covered = RECORD_HEAD + record.head_len() as usize + 2;
+        (crc32fast::hash(record.0.get(4..covered)?) == be32(head, 0)).then_some(record)
+    }
+
+    pub(crate) const fn len(&self) -> usize {
+        self.0.len()
+    }
+
+    pub(crate) const fn bytes(&self) -> &'a [u8] {
+        self.0
+    }
+
+    pub(crate) fn head_len(&self) -> u32 {
+        self.0
+            .get(12..14)
+            .and_then(|bytes| bytes.first_chunk())
+            .map_or(0, |bytes| u32::from(u16::from_be_bytes(*bytes)))
+    }
+
+    pub(crate) fn tenant(&self) -> u32 {
+        be32(self.0, 14)
+    }
+
+    pub(crate) fn oldest(&self) -> u64 {
+        be64(self.0, 18)
+    }
+
+    pub(crate) fn read(&self) -> u64 {
+        be64(self.0, 26)
+    }
+
+    /// CRC-32 of the tail as it was stored.
+    pub(crate) fn crc(&self) -> u32 {
+        be32(self.0, 4)
+    }
+
+    pub(crate) fn image(&self) -> &'a [u8] {
+        self.0.get(RECORD_HEAD..).unwrap_or_default()
+    }
+
+    /// Whether TLVs and body are those that were stored.
+    pub(crate) fn is_whole(&self) -> bool {
+        crc32fast::hash(self.image().get(self.head_len() as usize..).unwrap_or_default()) == self.crc()
+    }
+}
+
+/// Writes the record of `entry` to `out`, which is as long.
+pub(crate) fn write_record(out: &mut [u8], entry: &NewEntry<'_>) {
+    let mut head = [0; RECORD_HEAD];
+    head[4..8].copy_from_slice(&entry.crc.to_be_bytes());
+    head[8..12].copy_from_slice(&u32::try_from(entry.image.len()).unwrap_or(u32::MAX).to_be_bytes());
+    head[12..14].copy_from_slice(&u16::try_from(entry.head_len).unwrap_or(u16::MAX).to_be_bytes());
+    head[14..18].copy_from_slice(&entry.tenant.to_be_bytes());
+    head[18..26].copy_from_slice(&entry.oldest.to_be_bytes());
+    head[26..34].copy_from_slice(&entry.read.to_be_bytes());
+    let Some((place, image)) = out.split_first_chunk_mut::<RECORD_HEAD>() else { return };
+    *place = head;
+    image.copy_from_slice(entry.image);
+    let covered = RECORD_HEAD + entry.head_len as usize + 2;
+    let crc = crc32fast::hash(out.get(4..covered).unwrap_or_default());
+    if let Some(field) = out.first_chunk_mut() {
+        *field = crc.to_be_bytes();
     }
 }
 
@@ -134,6 +194,15 @@ pub struct Placed {
     pub position: u64,
     /// The entry.
     pub entry: Entry,
+}
+
+impl Placed {
+    /// As it is appended.
+    #[must_use]
+    pub fn as_new(&self) -> NewEntry<'_> {
+        let Entry { tenant, oldest, read, ref image, head_len, crc } = self.entry;
+        NewEntry { slot: self.slot, position: self.position, tenant, oldest, read, image, head_len, crc }
+    }
 }
 
 /// Where a record begins in the log.

@@ -3,9 +3,9 @@
 //! Each row is folded alone, carries the position it covers, and skips what it covers; so entries may be folded twice,
 //! and rows of different age may be folded on. A membership entry lists only users whom it changes: decide sees to it.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeSet, VecDeque};
 
-use postrider_protocol::{Channel, ChannelKind, Id, Image, ImageKind, Sender, SenderKind, Tlvs, packet};
+use postrider_protocol::{Channel, ChannelKind, Id, Image, ImageKind, SEND_WINDOW, Sender, SenderKind, Tlvs, packet};
 
 use crate::{Answer, ChannelRow, ConversationRow, Cursor, MemberRow, SenderRow, SenderTable};
 
@@ -25,23 +25,55 @@ pub const OWNER: u8 = 2;
 /// The CRC of what a command asks for: two commands with one number and different CRCs are a conflict. TLVs and body
 /// are those of the stored image.
 #[must_use]
-pub fn intent(kind: u8, flags: u16, tlvs: &Tlvs, body: &[u8]) -> u32 {
+pub fn intent(kind: u8, flags: u16, channel: &Channel, tlvs: &Tlvs, body: &[u8]) -> u32 {
+    intent_of_tail(kind, flags, channel.as_bytes(), tail_crc(tlvs, body))
+}
+
+/// The CRC of the part of an image that erasure empties: what [`crate::Entry::crc`] is.
+#[must_use]
+pub fn tail_crc(tlvs: &Tlvs, body: &[u8]) -> u32 {
     let mut tail = crc32fast::Hasher::new();
     tail.update(&u16::try_from(tlvs.as_bytes().len()).unwrap_or(u16::MAX).to_be_bytes());
     tail.update(tlvs.as_bytes());
     tail.update(&u32::try_from(body.len()).unwrap_or(u32::MAX).to_be_bytes());
     tail.update(body);
-    intent_of_tail(kind, flags, tail.finalize())
+    tail.finalize()
 }
 
-/// As [`intent`], from [`crate::Entry::crc`]: known also when the bytes are gone.
+/// As [`intent`], from the bytes of the channel and [`tail_crc`]: known also when TLVs and body are gone.
 #[must_use]
-pub fn intent_of_tail(kind: u8, flags: u16, tail_crc: u32) -> u32 {
+pub fn intent_of_tail(kind: u8, flags: u16, channel: &[u8], tail_crc: u32) -> u32 {
     let mut crc = crc32fast::Hasher::new();
     crc.update(&[kind]);
     crc.update(&flags.to_be_bytes());
     crc.update(&tail_crc.to_be_bytes());
+    crc.update(channel);
     crc.finalize()
+}
+
+/// An entry that came from a numbered command, as far as the table of its author's senders is concerned.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Numbered {
+    /// The sender.
+    pub sender: Sender,
+    /// Its number for the command.
+    pub number: u64,
+    /// The lowest number that it may still send again.
+    pub oldest: u64,
+    /// The seq of the entry; 0 for a control entry.
+    pub seq: u64,
+    /// The time of the entry.
+    pub time_ms: u64,
+    /// Its [`intent`].
+    pub crc: u32,
+}
+
+/// The entry with this image, `oldest` and tail CRC.
+#[must_use]
+pub fn numbered(image: &Image, oldest: u64, tail_crc: u32) -> Numbered {
+    let crc = intent_of_tail(image.kind, image.flags, image.channel.as_bytes(), tail_crc);
+    let (seq, time_ms) = (image.seq, image.time_ms);
+    Numbered { sender: image.sender, number: image.number, oldest, seq, time_ms, crc }
 }
 
 /// The seq in the body of a control entry.
@@ -207,20 +239,19 @@ impl ConversationRow {
 }
 
 impl SenderTable {
-    /// Folds the entry at `position`, made by a command of the table's user, into the table: `oldest` is that of the
-    /// entry, `crc` its [`intent`].
-    pub fn apply(&mut self, position: u64, image: &Image, oldest: u64, crc: u32) {
-        let known = self.senders.iter().position(|row| row.sender == image.sender);
+    /// Folds the entry at `position`, made by a command of the table's user, into the table.
+    pub fn apply(&mut self, position: u64, entry: &Numbered) {
+        let known = self.senders.iter().position(|row| row.sender == entry.sender);
         if known.is_none() {
-            let row =
-                SenderRow { sender: image.sender, floor: 0, since: position, used: position, answers: Vec::new() };
+            let answers = VecDeque::new();
+            let row = SenderRow { sender: entry.sender, floor: 0, since: position, used: position, answers };
             self.senders.push(row);
         }
         let at = known.unwrap_or(self.senders.len().saturating_sub(1));
         let Some(row) = self.senders.get_mut(at) else { return };
-        row.accept(position, image, oldest, crc);
+        row.accept(position, entry);
         if row.since == position {
-            self.forget(image.sender.kind(), position);
+            self.forget(entry.sender.kind(), position);
         }
     }
 
@@ -253,17 +284,34 @@ impl SenderTable {
 }
 
 impl SenderRow {
+    /// The answer to `number`.
+    #[must_use]
+    pub fn answer(&self, number: u64) -> Option<&Answer> {
+        let last = self.answers.back().filter(|last| last.number >= number)?;
+        // Most numbers follow each other without a hole.
+        let back = usize::try_from(last.number - number).ok()?;
+        let guess = self.answers.len().checked_sub(back + 1).and_then(|at| self.answers.get(at));
+        guess.filter(|answer| answer.number == number).or_else(|| {
+            let at = self.answers.binary_search_by_key(&number, |answer| answer.number).ok()?;
+            self.answers.get(at)
+        })
+    }
+
     /// Adds an answer, unless it is there or stale; folding one again changes nothing.
-    fn accept(&mut self, position: u64, image: &Image, oldest: u64, crc: u32) {
+    fn accept(&mut self, position: u64, entry: &Numbered) {
+        let &Numbered { number, oldest, seq, time_ms, crc, .. } = entry;
         self.used = self.used.max(position);
         self.since = self.since.min(position);
-        self.floor = self.floor.max(oldest);
-        if let Err(at) = self.answers.binary_search_by_key(&image.number, |answer| answer.number) {
-            let channel: Channel = image.channel.detached();
-            let answer = Answer { number: image.number, channel, seq: image.seq, time_ms: image.time_ms, crc };
+        // Numbers are in a window that the protocol keeps to, so that a row has a bound.
+        self.floor = self.floor.max(oldest).max(number.saturating_sub(SEND_WINDOW as u64 - 1));
+        let answer = Answer { number, seq, time_ms, crc };
+        if self.answers.back().is_none_or(|last| last.number < number) {
+            self.answers.push_back(answer);
+        } else if let Err(at) = self.answers.binary_search_by_key(&number, |answer| answer.number) {
             self.answers.insert(at, answer);
         }
-        let floor = self.floor;
-        self.answers.retain(|answer| answer.number >= floor);
+        while self.answers.front().is_some_and(|first| first.number < self.floor) {
+            self.answers.pop_front();
+        }
     }
 }

@@ -30,6 +30,7 @@ mod slots;
 mod space;
 mod store;
 mod table;
+mod written;
 
 pub use entry::{Entry, Locator, Placed};
 pub use error::{LogError, OpenError, StoreError};
@@ -39,6 +40,7 @@ pub use memory::{Crash, MemoryDisk};
 pub use open::{Loss, Opened, Options, Progress, Recovery, SlotState, check, open, open_memory};
 pub use rows::{Answer, ChannelRow, ConversationRow, Cursor, MemberRow, SenderRow, SenderTable};
 pub use store::{Found, Store};
+pub use written::{NewEntry, Written};
 
 /// How many slots there are.
 pub const SLOTS: usize = 256;

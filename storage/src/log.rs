@@ -12,10 +12,9 @@ use std::{
 };
 
 use crate::{
-    Locator, LogError, Placed, SLOTS,
-    batch::{self, Frame, Head},
+    LogError, NewEntry, SLOTS, Written,
+    batch::{self, Frame, Head, Share},
     disk::{Disk, Segment},
-    entry::RECORD_MAX,
     lock::Lock,
     plant,
     segment::{DIRECTORY_MAX, Directory, Preparer, SEGMENT_HEAD},
@@ -61,10 +60,9 @@ pub struct Log {
     /// Number of the next batch, and CRC of the one before.
     next: (u64, u32),
     synced_through: u64,
-    tickets: VecDeque<(u64, Vec<Locator>)>,
+    tickets: VecDeque<(u64, Arc<Written>)>,
     positions: PerSlot<u64>,
     epochs: Epochs,
-    buffer: Vec<u8>,
     is_poisoned: bool,
     space: Space,
     _lock: Arc<Lock>,
@@ -95,7 +93,6 @@ impl Log {
             tickets: VecDeque::new(),
             positions: start.positions,
             epochs: start.epochs,
-            buffer: Vec::new(),
             is_poisoned: false,
             space: start.space,
             _lock: start.lock,
@@ -107,60 +104,64 @@ impl Log {
     ///
     /// # Errors
     /// Any poisons the log: the process must end. Whether the batch will be found by the next open is unknown.
-    pub fn append(&mut self, epochs: &[u32; SLOTS], entries: &[Placed]) -> Result<Ticket, LogError> {
+    pub fn append<'a>(
+        &mut self,
+        epochs: &[u32; SLOTS],
+        entries: impl Iterator<Item = NewEntry<'a>> + Clone,
+    ) -> Result<Ticket, LogError> {
         self.guarded(|log| log.append_unguarded(epochs, entries))
     }
 
-    fn append_unguarded(&mut self, epochs: &[u32; SLOTS], entries: &[Placed]) -> Result<Ticket, LogError> {
-        let order = self.order(entries)?;
-        let mut offsets = vec![0; entries.len()];
-        self.buffer.clear();
+    fn append_unguarded<'a>(
+        &mut self,
+        epochs: &[u32; SLOTS],
+        entries: impl Iterator<Item = NewEntry<'a>> + Clone,
+    ) -> Result<Ticket, LogError> {
+        let mut shares = self.shares(entries.clone())?;
         let frame = Frame { id: self.id, head: self.next_head(), epochs };
-        let crc = batch::write(&mut self.buffer, &frame, entries, &order, &mut offsets);
+        let (bytes, records, crc) = batch::write(&frame, &mut shares, entries)?;
         for (slot, &epoch) in (0u8..=255).zip(epochs) {
             self.epochs.at(slot).store(epoch, Ordering::Relaxed);
         }
-        let start = self.put(crc)?;
-        for (placed, &offset) in order.iter().filter_map(|&at| entries.get(at).zip(offsets.get(at))) {
-            self.directory.add(placed.slot, placed.position, start + offset, 1);
+        let start = self.put(&bytes, crc)?;
+        for (slot, share) in shares.iter().filter(|(_, share)| share.count > 0) {
+            self.directory.add(slot, share.first, start + share.offset(), share.count);
         }
-        let segment = self.number;
-        let locate = |offset: &usize| Locator { segment, offset: u32::try_from(start + offset).unwrap_or(u32::MAX) };
+        let start = u32::try_from(start).unwrap_or(u32::MAX);
         let number = self.next.0 - 1;
-        self.tickets.push_back((number, offsets.iter().map(locate).collect()));
+        self.tickets.push_back((number, Arc::new(Written::new(self.number, start, bytes.into(), records))));
         Ok(Ticket(number))
     }
 
     /// Writes and syncs a batch that tells the epochs of `slots`, or an empty one.
     pub(crate) fn append_epochs(&mut self, epochs: &[u32; SLOTS], slots: &[u8]) -> Result<(), LogError> {
         self.guarded(|log| {
-            log.buffer.clear();
             let frame = Frame { id: log.id, head: log.next_head(), epochs };
             let rows: Vec<_> = slots.iter().map(|&slot| (slot, log.positions.at(slot) + 1)).collect();
-            let crc = batch::write_epochs(&mut log.buffer, &frame, &rows);
-            log.put(crc)?;
+            let (bytes, crc) = batch::write_epochs(&frame, &rows);
+            log.put(&bytes, crc)?;
             log.sync()
         })
     }
 
-    /// Waits until the batch of `ticket` and all before it are durable; the places of its entries, in their order.
+    /// Waits until the batch of `ticket` and all before it are durable; what was written.
     ///
     /// # Errors
     /// Any poisons the log: the process must end, and nothing that was not acknowledged may be.
-    pub fn wait(&mut self, ticket: Ticket) -> Result<Vec<Locator>, LogError> {
+    pub fn wait(&mut self, ticket: Ticket) -> Result<Arc<Written>, LogError> {
         self.guarded(|log| {
             // A batch that only vouches is not waited for.
             while log.tickets.front().is_some_and(|&(number, _)| number < ticket.0) {
                 log.tickets.pop_front();
             }
-            let (number, locators) = log.tickets.pop_front().ok_or(LogError::Misuse("no ticket is open"))?;
+            let (number, written) = log.tickets.pop_front().ok_or(LogError::Misuse("no ticket is open"))?;
             if number != ticket.0 {
                 return Err(LogError::Misuse("tickets resolve in order"));
             }
             if log.synced_through < number {
                 log.sync()?;
             }
-            Ok(locators)
+            Ok(written)
         })
     }
 
@@ -199,43 +200,42 @@ impl Log {
         Head { number: self.next.0, previous: self.next.1, durable_through: self.synced_through, len: 0 }
     }
 
-    /// The indices of `entries` by slot, stable; checks that positions are dense and takes them.
-    fn order(&mut self, entries: &[Placed]) -> Result<Vec<usize>, LogError> {
-        for placed in entries {
-            let position = self.positions.at_mut(placed.slot);
-            if placed.position != *position + 1 {
+    /// How much of each slot there is in `entries`; checks that positions are dense and takes them.
+    fn shares<'a>(&mut self, entries: impl Iterator<Item = NewEntry<'a>>) -> Result<PerSlot<Share>, LogError> {
+        let mut shares = PerSlot::<Share>::default();
+        for entry in entries {
+            let position = self.positions.at_mut(entry.slot);
+            if entry.position != *position + 1 {
                 return Err(LogError::Misuse("positions of a slot are dense"));
             }
-            *position = placed.position;
-            let head_ends = placed.entry.head_len as usize + 6 <= placed.entry.image.len();
-            if placed.entry.stored_bytes() > RECORD_MAX || !head_ends {
+            *position = entry.position;
+            if !entry.fits() {
                 return Err(LogError::Misuse("an entry is an image of at most 128 KiB"));
             }
+            shares.at_mut(entry.slot).add(&entry);
         }
-        let mut order: Vec<usize> = (0..entries.len()).collect();
-        order.sort_by_key(|&at| entries.get(at).map(|placed| placed.slot));
-        Ok(order)
+        Ok(shares)
     }
 
-    /// Writes the buffer as the next batch; returns where in the segment.
-    fn put(&mut self, crc: u32) -> Result<usize, LogError> {
-        if (self.offset + self.buffer.len() + DIRECTORY_MAX) as u64 > self.capacity {
-            self.roll()?;
+    /// Writes `bytes` as the next batch; returns where in the segment.
+    fn put(&mut self, bytes: &[u8], crc: u32) -> Result<usize, LogError> {
+        if (self.offset + bytes.len() + DIRECTORY_MAX) as u64 > self.capacity {
+            self.roll(bytes.len())?;
         }
         let start = self.offset;
         let what = || format!("writing {}", self.disk.name(self.number));
-        self.segment.write_all_at(&self.buffer, start as u64).map_err(LogError::io(what()))?;
-        self.offset += self.buffer.len();
+        self.segment.write_all_at(bytes, start as u64).map_err(LogError::io(what()))?;
+        self.offset += bytes.len();
         self.next = (self.next.0 + 1, crc);
         Ok(start)
     }
 
-    /// Seals the segment and goes on in the next one.
-    fn roll(&mut self) -> Result<(), LogError> {
+    /// Seals the segment and goes on in the next one, which has room for a batch of `len` bytes.
+    fn roll(&mut self, len: usize) -> Result<(), LogError> {
         seal(&self.segment, self.id, self.offset, &self.directory)
             .map_err(LogError::io(format!("sealing {}", self.disk.name(self.number))))?;
         self.sync()?;
-        let need = (SEGMENT_HEAD + self.buffer.len() + DIRECTORY_MAX) as u64;
+        let need = (SEGMENT_HEAD + len + DIRECTORY_MAX) as u64;
         let number = self.number.checked_add(1).ok_or(LogError::Misuse("no more segments"))?;
         let what = format!("preparing {}", self.disk.name(number));
         (self.segment, self.capacity) = self.preparer.take(number, need).map_err(LogError::io(what))?;

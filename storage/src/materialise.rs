@@ -6,11 +6,11 @@
 use std::sync::{Arc, atomic::Ordering};
 
 use crate::{
-    Locator, Placed, SLOTS, Store, StoreError,
+    SLOTS, Store, StoreError, Written,
     codec::{Marker, Row, SlotRow},
     kv::{Kv, VALUE_MAX},
     log::Epochs,
-    plan::{Pending, Plan},
+    plan::{Picked, Plan},
     slots::PerSlot,
     table::{self, Table},
 };
@@ -38,7 +38,9 @@ pub struct Materialiser {
     epochs: Epochs,
     marker: Marker,
     slots: PerSlot<SlotRow>,
-    pending: PerSlot<Vec<Pending>>,
+    pending: Vec<Arc<Written>>,
+    /// Position of the last entry of each slot that is pending or in the store.
+    reached: PerSlot<u64>,
     pending_bytes: u64,
     is_poisoned: bool,
 }
@@ -73,20 +75,23 @@ impl Materialiser {
             }
         };
         store.show(&marker);
-        let pending = PerSlot::default();
-        Ok(Self { store, sizes, epochs, marker, slots, pending, pending_bytes: 0, is_poisoned: false })
+        let (pending, reached) = (Vec::new(), marker.covered.clone());
+        Ok(Self { store, sizes, epochs, marker, slots, pending, reached, pending_bytes: 0, is_poisoned: false })
     }
 
-    /// Takes committed entries, in commit order; what the store covers already is left out. Does no IO.
-    pub fn feed(&mut self, committed: Vec<(Placed, Locator)>) {
-        for (placed, locator) in committed {
-            let Placed { slot, position, entry } = placed;
-            let pending = self.pending.at_mut(slot);
-            let last = pending.last().map_or(*self.marker.covered.at(slot), |last| last.position);
-            if position > last {
-                self.pending_bytes += entry.stored_bytes() as u64;
-                pending.push(Pending { position, entry, locator });
+    /// Takes what was committed, in commit order; what the store covers already is left out. Does no IO.
+    pub fn feed(&mut self, written: Arc<Written>) {
+        let mut bytes = 0;
+        for record in written.records() {
+            let reached = self.reached.at_mut(record.slot);
+            if record.position > *reached {
+                *reached = record.position;
+                bytes += u64::from(record.len);
             }
+        }
+        if bytes > 0 {
+            self.pending_bytes += bytes;
+            self.pending.push(written);
         }
     }
 
@@ -130,35 +135,32 @@ impl Materialiser {
         if self.pending_bytes == 0 {
             return Ok(());
         }
-        let entries = std::mem::take(&mut self.pending);
+        let pending = std::mem::take(&mut self.pending);
         self.pending_bytes = 0;
         self.guarded(|this| {
+            let entries = Picked::new(&pending, &this.marker.covered, &this.reached);
             let plan = Plan::make(this.store.kv(), &this.marker, &entries)?;
-            let after = this.marker_after(&plan, &entries);
+            let after = this.marker_after(&plan, &pending);
             this.store.kv().put(&table::intent(), &after.encode())?;
             this.store.kv().sync()?;
-            this.carry_out(plan, &entries, after)
+            this.carry_out(&plan, after)
         })
     }
 
     /// Does again the checkpoint that `intent` was about to do, once all its entries have been fed; false before.
     pub(crate) fn redo(&mut self, intent: &Marker) -> Result<bool, StoreError> {
-        let reached = |slot| self.pending.at(slot).last().map_or(*self.marker.covered.at(slot), |last| last.position);
-        if intent.covered.iter().any(|(slot, &end)| reached(slot) < end) {
+        if intent.covered.iter().any(|(slot, &end)| *self.reached.at(slot) < end) {
             return Ok(false);
         }
-        let mut entries = PerSlot::<Vec<Pending>>::default();
-        for (slot, &end) in intent.covered.iter() {
-            let pending = self.pending.at_mut(slot);
-            let rest = pending.split_off(pending.partition_point(|pending| pending.position <= end));
-            *entries.at_mut(slot) = std::mem::replace(pending, rest);
-        }
-        let bytes = |pending: &Vec<Pending>| -> u64 { pending.iter().map(|p| p.entry.stored_bytes() as u64).sum() };
-        self.pending_bytes = self.pending.iter().map(|(_, pending)| bytes(pending)).sum();
+        let pending = std::mem::take(&mut self.pending);
         self.guarded(|this| {
+            let entries = Picked::new(&pending, &this.marker.covered, &intent.covered);
             let plan = Plan::make(this.store.kv(), &this.marker, &entries)?;
-            this.carry_out(plan, &entries, intent.clone())
+            this.carry_out(&plan, intent.clone())
         })?;
+        self.reached = self.marker.covered.clone();
+        self.pending_bytes = 0;
+        pending.into_iter().for_each(|written| self.feed(written));
         Ok(true)
     }
 
@@ -172,7 +174,7 @@ impl Materialiser {
     }
 
     /// The marker that `plan` leads to.
-    fn marker_after(&self, plan: &Plan, entries: &PerSlot<Vec<Pending>>) -> Marker {
+    fn marker_after(&self, plan: &Plan, pending: &[Arc<Written>]) -> Marker {
         let mut after = self.marker.clone();
         after.sequence += 1;
         after.next_block = plan.next_block;
@@ -185,16 +187,12 @@ impl Materialiser {
                 _ => count.saturating_add_signed(change),
             };
         }
-        for (slot, entries) in entries.iter() {
-            if let Some(last) = entries.last() {
-                *after.covered.at_mut(slot) = last.position;
-            }
-            after.segment = entries.iter().map(|pending| pending.locator.segment).max().unwrap_or(0).max(after.segment);
-        }
+        after.covered = self.reached.clone();
+        after.segment = pending.iter().map(|written| written.segment()).max().unwrap_or(0).max(after.segment);
         after
     }
 
-    fn carry_out(&mut self, plan: Plan, entries: &PerSlot<Vec<Pending>>, after: Marker) -> Result<(), StoreError> {
+    fn carry_out(&mut self, plan: &Plan, after: Marker) -> Result<(), StoreError> {
         let kv = self.store.kv();
         let mut steps = Steps { kv, count: 0 };
         let first_kept = after.oldest_block;
@@ -222,8 +220,7 @@ impl Materialiser {
         kv.put(&table::marker(), &after.encode())?;
         kv.sync()?;
         kv.check_blobs()?;
-        let count: usize = entries.iter().map(|(_, entries)| entries.len()).sum();
-        tracing::debug!(entries = count, values = plan.puts.len(), checkpoint = after.sequence, "materialised");
+        tracing::debug!(entries = plan.entries, values = plan.puts.len(), checkpoint = after.sequence, "materialised");
         self.store.show(&after);
         self.marker = after;
         Ok(())

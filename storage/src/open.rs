@@ -277,9 +277,9 @@ impl Opening<'_> {
             Materialiser::start(Arc::clone(&store), sizes, Arc::clone(&epochs), marker, self.place.id)?;
         let mut entries = 0;
         let progress = &mut self.progress;
-        let scan = scan::scan::<Unfit>(&self.place.disk, self.place.id, from, &covered, &mut |batch, bytes| {
-            entries += batch.len() as u64;
-            materialiser.feed(batch);
+        let scan = scan::scan::<Unfit>(&self.place.disk, self.place.id, from, &covered, &mut |written, bytes| {
+            entries += written.len() as u64;
+            materialiser.feed(Arc::new(written));
             if let Some(unfinished) = &intent {
                 if materialiser.redo(unfinished)? {
                     check_counts(store.kv(), unfinished)?;

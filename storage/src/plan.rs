@@ -1,32 +1,94 @@
 //! The plan of a checkpoint: what to write, as a function of the store before and the entries, and of nothing else. So
 //! it can be made again after a crash, and comes out the same.
 //!
-//! Writes are in an order that a prefix of them leaves sound: blocks and pages before the rows that point to them,
-//! the parts of a row before the row, what was forgotten before the removal.
+//! Writes are in an order that a prefix of them leaves sound: blocks and pages before the rows that point to them, what
+//! was forgotten before the removal.
 
-use std::collections::{BTreeMap, btree_map};
+use std::{
+    collections::{BTreeMap, btree_map},
+    sync::Arc,
+};
 
-use postrider_protocol::{Channel, Id, Image, Writer};
+use postrider_protocol::{Id, Image, Writer};
 
 use crate::{
-    ChannelRow, ConversationRow, Entry, Locator, MemberRow, SLOTS, SenderTable, StoreError,
-    codec::{Answers, Forgotten, Marker, PAGE, PARTS, Place, Places, Row, StoredChannel, StoredSender},
+    ChannelRow, ConversationRow, MemberRow, Placed, SLOTS, SenderTable, StoreError, Written,
+    codec::{Forgotten, Marker, PAGE, Place, Places, Row, StoredChannel},
     fold,
     kv::{Kv, PAYLOAD_MAX},
     slots::PerSlot,
     store,
     table::{self, TABLES, Table},
+    written::Record,
 };
 
 /// Bytes of a block before its records.
 pub(crate) const BLOCK_HEAD: usize = 11;
 
+/// The entries of a checkpoint by slot, each slot's in the order of their positions.
+#[derive(Debug)]
+pub(crate) struct Picked<'a> {
+    written: &'a [Arc<Written>],
+    /// Which of `written`, and which record of it.
+    at: Vec<(u32, u32)>,
+    /// Where the entries of each slot end.
+    ends: PerSlot<usize>,
+}
+
 /// An entry that is to be put into the store.
-#[derive(Clone, Debug)]
-pub(crate) struct Pending {
-    pub position: u64,
-    pub entry: Entry,
-    pub locator: Locator,
+#[derive(Clone, Copy, Debug)]
+struct Pending<'a> {
+    written: &'a Written,
+    at: usize,
+    record: &'a Record,
+}
+
+impl<'a> Picked<'a> {
+    /// Those of `written` that come after `covered`, up to `until`.
+    pub(crate) fn new(written: &'a [Arc<Written>], covered: &PerSlot<u64>, until: &PerSlot<u64>) -> Self {
+        let mut ends = PerSlot::<usize>::default();
+        each(written, covered, until, |_, slot| *ends.at_mut(slot) += 1);
+        let mut sum = 0;
+        for end in ends.iter_mut() {
+            sum += std::mem::replace(end, sum);
+        }
+        let mut at = vec![(0, 0); sum];
+        each(written, covered, until, |place, slot| {
+            let end = ends.at_mut(slot);
+            if let Some(free) = at.get_mut(*end) {
+                *free = place;
+            }
+            *end += 1;
+        });
+        Self { written, at, ends }
+    }
+
+    fn of_slots(&self) -> impl Iterator<Item = (u8, impl Iterator<Item = Pending<'a>> + Clone + '_)> {
+        let mut start = 0;
+        self.ends.iter().map(move |(slot, &end)| {
+            let of_slot = self.at.get(std::mem::replace(&mut start, end)..end).unwrap_or_default();
+            (slot, of_slot.iter().filter_map(|&at| self.pending(at)))
+        })
+    }
+
+    fn pending(&self, (written, at): (u32, u32)) -> Option<Pending<'a>> {
+        let (written, at) = (&**self.written.get(written as usize)?, at as usize);
+        Some(Pending { written, at, record: written.records().get(at)? })
+    }
+}
+
+/// Visits the records that come after `covered`, up to `until`.
+fn each(written: &[Arc<Written>], covered: &PerSlot<u64>, until: &PerSlot<u64>, mut visit: impl FnMut((u32, u32), u8)) {
+    let mut reached = covered.clone();
+    for (batch, written) in (0..).zip(written) {
+        for (at, record) in (0..).zip(written.records()) {
+            let reached = reached.at_mut(record.slot);
+            if record.position > *reached && record.position <= *until.at(record.slot) {
+                *reached = record.position;
+                visit((batch, at), record.slot);
+            }
+        }
+    }
 }
 
 /// What a checkpoint writes.
@@ -39,24 +101,27 @@ pub(crate) struct Plan {
     /// How the number of keys of each table changes, but for blocks.
     pub changes: [i64; TABLES],
     pub next_block: u64,
+    /// How many entries it covers.
+    pub entries: usize,
     /// Latest time of each slot's new entries.
     pub times: PerSlot<u64>,
 }
 
 impl Plan {
     /// Plans to put `entries` on top of what `marker` says is in `kv`.
-    pub(crate) fn make(kv: &Kv, marker: &Marker, entries: &PerSlot<Vec<Pending>>) -> Result<Self, StoreError> {
-        let mut plan = Self { next_block: marker.next_block, ..Self::default() };
+    pub(crate) fn make(kv: &Kv, marker: &Marker, entries: &Picked<'_>) -> Result<Self, StoreError> {
+        let mut plan = Self { next_block: marker.next_block, entries: entries.at.len(), ..Self::default() };
         let mut rows = Touched::default();
-        for (slot, entries) in entries.iter() {
-            let blocks = plan.pack(slot, entries);
-            for (pending, block) in entries.iter().zip(blocks) {
-                let entry = &pending.entry;
+        for (slot, entries) in entries.of_slots() {
+            let blocks = plan.pack(slot, entries.clone());
+            for (pending, block) in entries.zip(blocks) {
+                let Some(placed) = pending.written.placed(pending.at) else { continue };
                 // A sound record that is no image was none when it was appended; there is nothing in it to fold.
-                let Ok(image) = entry.image() else { continue };
+                let Ok(image) = placed.entry.image() else { continue };
                 let time_ms = plan.times.at_mut(slot);
                 *time_ms = image.time_ms.max(*time_ms);
-                rows.fold(kv, slot, pending, &image, Place::new(pending.locator, block))?;
+                let place = Place::new(pending.written.place_of(pending.record), block);
+                rows.fold(kv, &placed, &image, place)?;
             }
         }
         rows.finish(&mut plan);
@@ -64,25 +129,26 @@ impl Plan {
     }
 
     /// Packs the entries of one slot into blocks; tells where each is, if it fits into one.
-    fn pack(&mut self, slot: u8, entries: &[Pending]) -> Vec<Option<(u64, usize)>> {
-        let mut places = Vec::with_capacity(entries.len());
+    fn pack<'a>(&mut self, slot: u8, entries: impl Iterator<Item = Pending<'a>>) -> Vec<Option<(u64, usize)>> {
+        let mut places = Vec::new();
         let (mut block, mut count) = (Vec::new(), 0u16);
         for pending in entries {
-            if BLOCK_HEAD + pending.entry.stored_bytes() > PAYLOAD_MAX {
+            let record = pending.written.record(pending.record);
+            if BLOCK_HEAD + record.len() > PAYLOAD_MAX {
                 places.push(None);
                 continue;
             }
-            if block.len() + pending.entry.stored_bytes() > PAYLOAD_MAX {
+            if block.len() + record.len() > PAYLOAD_MAX {
                 self.end_block(std::mem::take(&mut block), count);
             }
             if block.is_empty() {
                 block.u8(slot);
-                block.u64(pending.position);
+                block.u64(pending.record.position);
                 block.u16(0);
                 count = 0;
             }
             places.push(Some((self.next_block, block.len())));
-            pending.entry.write(&mut block);
+            block.raw(record.bytes());
             count += 1;
         }
         if !block.is_empty() {
@@ -181,11 +247,11 @@ impl Default for Touched {
 }
 
 impl Touched {
-    fn fold(&mut self, kv: &Kv, slot: u8, pending: &Pending, image: &Image, place: Place) -> Result<(), StoreError> {
-        let (entry, position) = (&pending.entry, pending.position);
+    fn fold(&mut self, kv: &Kv, placed: &Placed, image: &Image, place: Place) -> Result<(), StoreError> {
+        let Placed { slot, position, ref entry } = *placed;
         let (tenant, channel) = (entry.tenant, &image.channel);
         if image.seq > 0 {
-            self.place(kv, tenant, channel, pending, image, place)?;
+            self.place(kv, placed, image, place)?;
         }
         for user in fold::changed_members(image) {
             let row = self.members.get(kv, table::member(tenant, channel, &user))?;
@@ -204,29 +270,21 @@ impl Touched {
                     place.insert(Senders { before, now })
                 }
             };
-            let crc = fold::intent_of_tail(image.kind, image.flags, entry.crc);
-            senders.now.apply(position, image, entry.oldest, crc);
+            senders.now.apply(position, &fold::numbered(image, entry.oldest, entry.crc));
         }
         Ok(())
     }
 
     /// Folds a sequenced entry into its channel's row and notes its place. Seqs that were lost have a place nowhere.
-    fn place(
-        &mut self,
-        kv: &Kv,
-        tenant: u32,
-        channel: &Channel,
-        pending: &Pending,
-        image: &Image,
-        place: Place,
-    ) -> Result<(), StoreError> {
+    fn place(&mut self, kv: &Kv, placed: &Placed, image: &Image, place: Place) -> Result<(), StoreError> {
+        let (tenant, channel) = (placed.entry.tenant, &image.channel);
         let stored = self.channels.get(kv, table::channel(tenant, channel))?;
         let (mut row, mut tail) = match stored.take() {
             Some(stored) => (Some(stored.row), stored.tail),
             None => (None, Places::default()),
         };
         let before = row.as_ref().map_or(0, |row: &ChannelRow| row.head);
-        ChannelRow::apply(&mut row, pending.position, image);
+        ChannelRow::apply(&mut row, placed.position, image);
         for seq in before + 1..=row.as_ref().map_or(0, |row| row.head) {
             tail.0.push(if seq == image.seq { place } else { Place::default() });
             if seq % PAGE == 0 {
@@ -262,25 +320,10 @@ impl Senders {
             if was == Some(row) {
                 continue;
             }
-            let key = |part| table::sender(slot, tenant, user, &row.sender, part);
-            let was_split = before.split.contains(&row.sender);
-            let mut stored = StoredSender { row: row.clone(), is_split: was_split };
-            let whole = stored.encode();
-            stored.is_split = was_split || whole.len() > PAYLOAD_MAX;
-            if stored.is_split {
-                for part in 1..=PARTS {
-                    let of_part = row.answers.iter().filter(|answer| StoredSender::part_of(answer.number) == part);
-                    let answers = Answers(of_part.cloned().collect());
-                    plan.put(Table::Sender, key(part), answers.encode(), was_split);
-                }
-            }
-            plan.put(Table::Sender, key(0), stored.encode(), was.is_some());
+            plan.put(Table::Sender, table::sender(slot, tenant, user, &row.sender), row.encode(), was.is_some());
         }
         for gone in before.table.senders.iter().filter(|row| self.now.get(&row.sender).is_none()) {
-            let parts = if before.split.contains(&gone.sender) { PARTS } else { 0 };
-            for part in (0..=parts).rev() {
-                plan.remove(Table::Sender, table::sender(slot, tenant, user, &gone.sender, part));
-            }
+            plan.remove(Table::Sender, table::sender(slot, tenant, user, &gone.sender));
         }
     }
 }

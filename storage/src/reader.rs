@@ -5,8 +5,6 @@ use std::{
     sync::{Arc, Mutex, PoisonError},
 };
 
-use bytes::Bytes;
-
 use crate::{
     Entry, Locator, StoreError,
     disk::{Disk, Segment},
@@ -54,7 +52,7 @@ impl Reader {
             bytes = segment.read_at(offset, len)?;
         }
         bytes.truncate(len);
-        Ok(Entry::parse(&Bytes::from(bytes)).map(|(entry, _)| entry))
+        Ok(Entry::parse(&bytes.into()))
     }
 
     fn segment(&self, number: u32) -> io::Result<Arc<Segment>> {

@@ -1,6 +1,8 @@
 //! The rows of the state tables. How an entry changes them is in [`crate::fold`]; how they are stored in `codec`.
 
-use postrider_protocol::{Channel, Id, Sender};
+use std::collections::VecDeque;
+
+use postrider_protocol::{Id, Sender};
 
 /// What is known of a channel.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -55,12 +57,10 @@ pub struct ConversationRow {
 }
 
 /// The answer to an accepted command.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Answer {
     /// The sender's number for the command.
     pub number: u64,
-    /// The channel it was for.
-    pub channel: Channel,
     /// The seq it got; 0 for a control entry.
     pub seq: u64,
     /// The time it got.
@@ -81,7 +81,7 @@ pub struct SenderRow {
     /// Position of its last entry.
     pub used: u64,
     /// The accepted numbers from the floor up, ascending.
-    pub answers: Vec<Answer>,
+    pub answers: VecDeque<Answer>,
 }
 
 /// The senders of one user in one slot.

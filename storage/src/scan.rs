@@ -9,16 +9,13 @@ use std::io;
 use bytes::Bytes;
 
 use crate::{
-    Locator, Loss, Placed,
-    batch::{self, Batch, Run},
+    Loss, Written,
+    batch::{self, Batch, Run, Runs},
     disk::Disk,
     plant,
     segment::{self, Directory, SEGMENT_HEAD},
     slots::PerSlot,
 };
-
-/// Entries of one batch, in the order of the log.
-pub(crate) type Entries = Vec<(Placed, Locator)>;
 
 /// What the log holds and how it ends.
 #[derive(Debug)]
@@ -72,17 +69,17 @@ struct Scanner<'a> {
     vouched: Option<u64>,
     scan: Scan,
     done_bytes: u64,
-    held: Option<Entries>,
+    held: Option<Written>,
 }
 
-/// Reads the log from segment `from` on. The store covers `covered`. `sink` gets the entries of each batch, and how many
+/// Reads the log from segment `from` on. The store covers `covered`. `sink` gets each batch with entries, and how many
 /// bytes have been read.
 pub(crate) fn scan<E: From<io::Error>>(
     disk: &Disk,
     id: u64,
     from: u32,
     covered: &PerSlot<u64>,
-    sink: &mut dyn FnMut(Entries, u64) -> Result<(), E>,
+    sink: &mut dyn FnMut(Written, u64) -> Result<(), E>,
 ) -> Result<Scan, E> {
     let mut segments = disk.segments()?;
     let highest = segments.last().copied().unwrap_or_default();
@@ -144,12 +141,12 @@ impl Scanner<'_> {
         Ok(())
     }
 
-    fn follow<E: From<io::Error>>(&mut self, sink: &mut dyn FnMut(Entries, u64) -> Result<(), E>) -> Result<(), E> {
+    fn follow<E: From<io::Error>>(&mut self, sink: &mut dyn FnMut(Written, u64) -> Result<(), E>) -> Result<(), E> {
         loop {
             if let Some(batch) = batch::parse(&self.bytes, self.offset, self.id)
                 && self.expected.is_none_or(|expected| expected == (batch.head.number, batch.head.previous))
             {
-                if batch.damaged > 0 && self.vouched()? < batch.head.number {
+                if batch.runs.damaged > 0 && self.vouched()? < batch.head.number {
                     return Ok(());
                 }
                 self.accept(batch, sink)?;
@@ -239,14 +236,14 @@ impl Scanner<'_> {
     fn accept<E: From<io::Error>>(
         &mut self,
         batch: Batch,
-        sink: &mut dyn FnMut(Entries, u64) -> Result<(), E>,
+        sink: &mut dyn FnMut(Written, u64) -> Result<(), E>,
     ) -> Result<(), E> {
         self.scan.batches += 1;
-        self.scan.is_closed = batch.runs.is_empty() && batch.head.durable_through + 1 == batch.head.number;
+        self.scan.is_closed = batch.runs.runs.is_empty() && batch.head.durable_through + 1 == batch.head.number;
         self.scan.next = (batch.head.number + 1, batch.crc);
         self.expected = Some(self.scan.next);
         self.offset = batch.end;
-        for run in &batch.runs {
+        for run in &batch.runs.runs {
             self.place(run);
         }
         self.deliver(batch.runs, sink)
@@ -275,7 +272,7 @@ impl Scanner<'_> {
         index: usize,
         offset: usize,
         next: u64,
-        sink: &mut dyn FnMut(Entries, u64) -> Result<(), E>,
+        sink: &mut dyn FnMut(Written, u64) -> Result<(), E>,
     ) -> Result<(), E> {
         let here = batch::head_at(&self.bytes, self.offset, self.id).filter(|head| head.number == first);
         let limit = match here {
@@ -284,53 +281,44 @@ impl Scanner<'_> {
             None => self.bytes.len(),
         };
         let (runs, complete) = batch::salvage(&self.bytes, self.offset, limit);
-        let mut salvaged = 0;
-        for run in &runs {
+        for run in &runs.runs {
             // Positions that come before this run are not what this loss is about.
             self.place(run);
-            salvaged += run.entries.len() as u64;
-            if run.entries.len() < run.count as usize {
+            if run.sound < run.count {
                 *self.scan.raise.at_mut(run.slot) = true;
             }
         }
         if !complete || next > first + 1 {
             (0..=255).for_each(|slot| *self.scan.raise.at_mut(slot) = true);
         }
-        let segment = self.number();
+        let (segment, salvaged) = (self.number(), runs.records.len() as u64);
         self.scan.losses.push(Loss { segment, offset: self.offset as u64, first, last: next - 1, salvaged });
         self.deliver(runs, sink)
     }
 
     fn deliver<E: From<io::Error>>(
         &mut self,
-        runs: Vec<Run>,
-        sink: &mut dyn FnMut(Entries, u64) -> Result<(), E>,
+        runs: Runs,
+        sink: &mut dyn FnMut(Written, u64) -> Result<(), E>,
     ) -> Result<(), E> {
-        let segment = self.number();
-        let mut entries = Vec::new();
-        for run in runs {
-            for (position, entry, offset) in run.entries {
-                self.scan.entries += 1;
-                self.scan.damaged += u64::from(!entry.is_whole());
-                let locator = Locator { segment, offset: u32::try_from(offset).unwrap_or(u32::MAX) };
-                entries.push((Placed { slot: run.slot, position, entry }, locator));
-            }
-        }
-        if entries.is_empty() {
+        self.scan.entries += runs.records.len() as u64;
+        self.scan.damaged += runs.damaged;
+        if runs.records.is_empty() {
             return Ok(());
         }
-        match self.held.replace(entries) {
+        let written = Written::new(self.number(), 0, self.bytes.clone(), runs.records);
+        match self.held.replace(written) {
             Some(before) => sink(before, self.done_bytes + self.offset as u64),
             None => Ok(()),
         }
     }
 
-    fn finish<E: From<io::Error>>(&mut self, sink: &mut dyn FnMut(Entries, u64) -> Result<(), E>) -> Result<(), E> {
+    fn finish<E: From<io::Error>>(&mut self, sink: &mut dyn FnMut(Written, u64) -> Result<(), E>) -> Result<(), E> {
         if let Some(mut last) = self.held.take() {
             if plant::is(plant::Fault::DropLastEntry)
-                && let Some((placed, _)) = last.pop()
+                && let Some(record) = last.pop()
             {
-                *self.scan.positions.at_mut(placed.slot) = placed.position - 1;
+                *self.scan.positions.at_mut(record.slot) = record.position - 1;
             }
             sink(last, self.done_bytes + self.bytes.len() as u64)?;
         }

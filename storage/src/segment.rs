@@ -56,8 +56,8 @@ impl Directory {
 
     /// Adds what is in `run`.
     pub(crate) fn add_run(&mut self, run: &Run) {
-        if let Some(&(position, _, offset)) = run.entries.first() {
-            self.add(run.slot, position, offset, u32::try_from(run.entries.len()).unwrap_or(u32::MAX));
+        if let Some(record) = run.record {
+            self.add(run.slot, record.position, record.offset as usize, run.sound);
         }
     }
 

@@ -21,6 +21,10 @@ impl<T> PerSlot<T> {
         &mut self.0[usize::from(slot)]
     }
 
+    pub(crate) fn iter_mut(&mut self) -> impl Iterator<Item = &mut T> {
+        self.0.iter_mut()
+    }
+
     pub(crate) fn iter(&self) -> impl Iterator<Item = (u8, &T)> {
         (0u8..=255).zip(self.0.iter())
     }

@@ -2,20 +2,17 @@
 //! checkpoint is written, a row may already be newer than [`Store::covered`] says: each tells what it covers.
 //! No answer is ever wrong or silently short: a damaged row is an error, a damaged image is [`Found::Missing`].
 
-use std::{
-    collections::HashSet,
-    sync::{
-        Arc,
-        atomic::{AtomicU64, Ordering},
-    },
+use std::sync::{
+    Arc,
+    atomic::{AtomicU64, Ordering},
 };
 
 use bytes::Bytes;
-use postrider_protocol::{Channel, Id, Reader as Fields, Sender};
+use postrider_protocol::{Channel, Id, Reader as Fields};
 
 use crate::{
-    ChannelRow, ConversationRow, Entry, MemberRow, SenderTable, StoreError,
-    codec::{Answers, Forgotten, Marker, PAGE, Place, Places, Row, StoredChannel, StoredSender},
+    ChannelRow, ConversationRow, Entry, MemberRow, SenderRow, SenderTable, StoreError,
+    codec::{Forgotten, Marker, PAGE, Place, Places, Row, StoredChannel},
     kv::Kv,
     lock::Lock,
     plan::BLOCK_HEAD,
@@ -49,8 +46,6 @@ pub struct Store {
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Senders {
     pub table: SenderTable,
-    /// Those whose answers are in parts.
-    pub split: HashSet<Sender>,
     pub has_forgotten: bool,
 }
 
@@ -224,7 +219,7 @@ impl Store {
             };
         }
         let block = last.as_ref().filter(|(_, block)| offset >= BLOCK_HEAD && offset < block.len());
-        Ok(block.and_then(|(_, block)| Entry::parse(&block.slice(offset..))).map(|(entry, _)| entry))
+        Ok(block.and_then(|(_, block)| Entry::parse(&block.slice(offset..))))
     }
 
     /// Whether `place` is in a block that the store still keeps.
@@ -270,25 +265,9 @@ pub(crate) fn load_senders(kv: &Kv, slot: u8, tenant: u32, user: &Id) -> Result<
         senders.table.forgotten_through = Forgotten::decode(Table::Forgotten, payload)?.0;
         senders.has_forgotten = true;
     }
-    // Of one sender part 0, the row, comes first.
-    kv.scan(&table::senders(slot, tenant, user), &mut |key, payload| {
-        if key.last() == Some(&0) {
-            let stored = StoredSender::decode(Table::Sender, payload?)?;
-            if stored.is_split {
-                senders.split.insert(stored.row.sender);
-            }
-            senders.table.senders.push(stored.row);
-        } else if let Some(row) = senders.table.senders.last_mut()
-            && senders.split.contains(&row.sender)
-        {
-            let floor = row.floor;
-            let answers = Answers::decode(Table::Sender, payload?)?.0;
-            row.answers.extend(answers.into_iter().filter(|answer| answer.number >= floor));
-        }
+    kv.scan(&table::senders(slot, tenant, user), &mut |_, payload| {
+        senders.table.senders.push(SenderRow::decode(Table::Sender, payload?)?);
         Ok(true)
     })?;
-    for row in &mut senders.table.senders {
-        row.answers.sort_by_key(|answer| answer.number);
-    }
     Ok(senders)
 }

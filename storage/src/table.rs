@@ -20,7 +20,7 @@ pub(crate) enum Table {
     Member = 4,
     /// Tenant, user, channel → conversation.
     Conversation = 5,
-    /// Slot, tenant, user, sender, part → what the sender had accepted.
+    /// Slot, tenant, user, sender → what the sender had accepted.
     Sender = 6,
     /// Slot, tenant, user → up to where senders were forgotten.
     Forgotten = 7,
@@ -125,11 +125,9 @@ pub(crate) fn senders(slot: u8, tenant: u32, user: &Id) -> Vec<u8> {
     of_slot(Table::Sender, slot, tenant, user)
 }
 
-/// Part 0 is the row itself, the others hold answers.
-pub(crate) fn sender(slot: u8, tenant: u32, user: &Id, sender: &Sender, part: u8) -> Vec<u8> {
+pub(crate) fn sender(slot: u8, tenant: u32, user: &Id, sender: &Sender) -> Vec<u8> {
     let mut key = senders(slot, tenant, user);
     key.raw(sender.as_bytes());
-    key.u8(part);
     key
 }
 

@@ -92,7 +92,7 @@ fn s06_damaged_log_entries_are_served_from_their_blocks() {
     let mut locators = Vec::new();
     for at in 0..50 {
         let entry = world.truth.message(at % 3, 4, format!("number {at} of fifty").as_bytes());
-        locators.extend(world.commit(vec![entry]));
+        locators.extend(world.commit(&[entry]));
     }
     world.opened.materialiser.checkpoint().unwrap();
     let truth = world.close();

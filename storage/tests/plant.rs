@@ -19,7 +19,7 @@ fn missing_after_crash(fail_sync: bool) -> usize {
         disk.fail_next_sync();
     }
     let entry = world.truth.message(1, 2, b"acknowledged");
-    world.commit(vec![entry]);
+    world.commit(&[entry]);
     disk.crash(Crash::default());
     let truth = world.truth;
     drop(world.opened);

@@ -54,7 +54,7 @@ fn s05_tail_cut_at_every_byte() {
     world.opened.materialiser.checkpoint().unwrap();
     let acked = world.truth.clone();
     let last: Vec<_> = (0..3).map(|at| world.truth.message(at, at + 1, b"the last words")).collect();
-    let locators = world.commit(last);
+    let locators = world.commit(&last);
     let segment = format!("{:010}.seg", locators[0].segment);
     let whole = world.truth.clone();
     drop(world);
@@ -88,7 +88,7 @@ fn s10_a_failed_sync_ends_the_log() {
     let ticket = world.append(&[entry]);
     disk.fail_next_sync();
     assert!(world.opened.log.wait(ticket).is_err());
-    assert!(world.opened.log.append(&world.epochs, &[]).is_err(), "nothing more is taken");
+    assert!(world.opened.log.append(&world.epochs, std::iter::empty()).is_err(), "nothing more is taken");
 }
 
 #[test]
@@ -160,7 +160,7 @@ fn s18_bodies_around_every_threshold_are_whole() {
     for len in sizes {
         let body: Vec<u8> = (0..len).map(|at| (at % 251) as u8).collect();
         let entry = world.truth.message(1, 2, &body);
-        world.commit(vec![entry]);
+        world.commit(&[entry]);
     }
     let truth = world.truth;
     drop(world.opened);
@@ -213,7 +213,7 @@ proptest! {
                     continue;
                 }
                 Step::Empty => {
-                    world.commit(Vec::new());
+                    world.commit(&[]);
                     continue;
                 }
                 Step::Crash { unacked, writes, torn, store_writes } => {

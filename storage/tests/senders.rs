@@ -4,7 +4,7 @@
 mod world;
 
 use postrider_protocol::{Channel, Id, Sender, SenderKind, Tlvs};
-use postrider_storage::{Crash, MemoryDisk, Placed, fold};
+use postrider_storage::{Crash, MemoryDisk, Placed, SenderTable, fold};
 use world::{Truth, World, id, options};
 
 fn long(at: u64) -> Id {
@@ -18,15 +18,15 @@ fn groups() -> Vec<Channel> {
     (0..).map(group).filter(|channel| channel.slot(0) == slot).take(64).collect()
 }
 
-/// Entries by senders of one user: one with so many answers over channels with such long ids that no value holds them,
-/// and more one-shot senders than the table has.
+/// Entries by senders of one user: one with as many answers as a sender can have, and more one-shot senders than the
+/// table has.
 fn entries(truth: &mut Truth, groups: &[Channel], round: u64) -> Vec<Placed> {
     let mut entries = Vec::new();
     for at in 0..60u64 {
         let sender = Sender::issue(SenderKind::Kept, 77);
         let number = round * 40 + at + 1;
         let channel = &groups[(number % 64) as usize];
-        entries.push(truth.decide_as(sender, number, number.saturating_sub(58).max(1), &long(1), channel));
+        entries.push(truth.decide_as(sender, number, number.saturating_sub(63).max(1), &long(1), channel));
     }
     for at in 0..50u64 {
         let sender = Sender::issue(SenderKind::OneShot, 1_000 + round * 50 + at);
@@ -44,10 +44,10 @@ fn s23_answers_survive_a_crash_at_every_write_of_a_checkpoint() {
         let disk = MemoryDisk::new();
         let mut world = World::open_memory(&disk, &options, Truth::default()).unwrap();
         let first = entries(&mut world.truth, &groups, 0);
-        world.commit(first);
+        world.commit(&first);
         world.opened.materialiser.checkpoint().unwrap();
         let second = entries(&mut world.truth, &groups, 1);
-        world.commit(second);
+        world.commit(&second);
         disk.stop_store_after(budget);
         let _ = world.opened.materialiser.checkpoint();
         disk.crash(Crash { store_writes: usize::MAX, ..Crash::default() });
@@ -83,15 +83,37 @@ fn an_entry_folded_twice_changes_nothing() {
 #[test]
 fn the_intent_tells_every_change_of_what_is_asked() {
     let tlvs = |text: &'static [u8]| Tlvs::from_pairs([(1, text)]);
+    let (channel, other) = (Channel::group(&id("one")), Channel::group(&id("two")));
     let all = [
-        fold::intent(1, 0, &Tlvs::new(), b"ab"),
-        fold::intent(1, 0, &Tlvs::new(), b"ac"),
-        fold::intent(1, 1, &Tlvs::new(), b"ab"),
-        fold::intent(10, 0, &Tlvs::new(), b"ab"),
-        fold::intent(1, 0, &tlvs(b"a"), b"b"),
-        fold::intent(1, 0, &tlvs(b"ab"), b""),
+        fold::intent(1, 0, &channel, &Tlvs::new(), b"ab"),
+        fold::intent(1, 0, &other, &Tlvs::new(), b"ab"),
+        fold::intent(1, 0, &channel, &Tlvs::new(), b"ac"),
+        fold::intent(1, 1, &channel, &Tlvs::new(), b"ab"),
+        fold::intent(10, 0, &channel, &Tlvs::new(), b"ab"),
+        fold::intent(1, 0, &channel, &tlvs(b"a"), b"b"),
+        fold::intent(1, 0, &channel, &tlvs(b"ab"), b""),
     ];
     for (at, crc) in all.iter().enumerate() {
         assert!(!all[at + 1..].contains(crc));
     }
+}
+
+#[test]
+fn an_answer_is_found_whatever_numbers_were_left_out_or_came_late() {
+    let mut table = SenderTable::default();
+    let sender = Sender::issue(SenderKind::Kept, 9);
+    let order = [3, 5, 4, 9, 20, 21, 64, 60];
+    for (position, &number) in (1..).zip(&order) {
+        let entry = fold::Numbered { sender, number, oldest: 4, seq: number + 100, time_ms: 1, crc: 7 };
+        table.apply(position, &entry);
+    }
+    let row = table.get(&sender).unwrap();
+    for number in 0..80 {
+        let known = order.contains(&number) && number >= 4;
+        assert_eq!(row.answer(number).map(|answer| answer.seq), known.then_some(number + 100), "{number}");
+    }
+    let entry = fold::Numbered { sender, number: 1_000, oldest: 4, seq: 1, time_ms: 1, crc: 7 };
+    table.apply(9, &entry);
+    let row = table.get(&sender).unwrap();
+    assert_eq!((row.floor, row.answers.len()), (937, 1), "no more than the window of numbers is kept");
 }

@@ -24,7 +24,7 @@ fn s09_without_space_nothing_is_materialised_and_reading_goes_on() {
     let entry = world.truth.clone().message(1, 2, &[b'x'; 30_000]);
     let slot = entry.slot;
     let covered = world.opened.store.covered(slot);
-    world.commit(vec![entry]);
+    world.commit(&[entry]);
     assert!(!world.opened.materialiser.is_due());
     assert!(matches!(world.opened.materialiser.checkpoint(), Err(StoreError::Full)));
     assert_eq!(world.opened.store.covered(slot), covered);

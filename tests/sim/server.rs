@@ -25,9 +25,7 @@ use postrider_protocol::{
     session::server::ServerTimers,
     tag,
 };
-use postrider_storage::{
-    Locator, Materialiser, MemoryDisk, OpenError, Opened, Options, Placed, Recovery, SlotState, Store,
-};
+use postrider_storage::{Materialiser, MemoryDisk, OpenError, Opened, Options, Recovery, SlotState, Store, Written};
 
 use crate::{chance::Chance, link::Link, oracle::Oracle, report::Verdict};
 
@@ -114,7 +112,7 @@ pub struct Server {
     decided: VecDeque<Decided>,
     committer: Committer,
     deliveries: VecDeque<Vec<Accepted>>,
-    located: VecDeque<Vec<(Placed, Locator)>>,
+    written: VecDeque<Arc<Written>>,
     deliverer: Deliverer,
     materialiser: Materialiser,
     reads: Vec<ReadRequest>,
@@ -178,7 +176,7 @@ impl Server {
             decided: VecDeque::new(),
             committer: Committer::new(log, &slots, Arc::clone(&view), Arc::clone(&metrics)),
             deliveries: VecDeque::new(),
-            located: VecDeque::new(),
+            written: VecDeque::new(),
             deliverer: Deliverer::new(hub, bounds, Arc::clone(&metrics)),
             materialiser,
             reads: Vec::new(),
@@ -246,7 +244,7 @@ impl Server {
         let others = [
             (!self.decided.is_empty(), Stage::Commit),
             (!self.deliveries.is_empty(), Stage::Deliver),
-            (!self.located.is_empty(), Stage::Feed),
+            (!self.written.is_empty(), Stage::Feed),
             (!self.reads.is_empty(), Stage::Read),
             (self.decided.is_empty() && now.mono_ms >= self.idle_since + 100, Stage::Idle),
         ];
@@ -299,9 +297,8 @@ impl Server {
         match self.committer.commit(self.decided.drain(..batches).collect()) {
             Ok(durable) => {
                 oracle.committed(&durable.accepted)?;
-                if !durable.accepted.is_empty() {
-                    let placed = durable.accepted.iter().map(|accepted| accepted.placed.clone());
-                    self.located.push_back(placed.zip(durable.locators).collect());
+                if let Some(written) = durable.written {
+                    self.written.push_back(written);
                     self.deliveries.push_back(durable.accepted);
                 }
                 Ok(Ok(()))
@@ -314,8 +311,8 @@ impl Server {
     }
 
     fn feed(&mut self) -> Result<(), String> {
-        if let Some(located) = self.located.pop_front() {
-            self.materialiser.feed(located);
+        if let Some(written) = self.written.pop_front() {
+            self.materialiser.feed(written);
         }
         if self.materialiser.is_due() {
             self.materialiser.checkpoint().map_err(|error| error.to_string())?;

@@ -56,9 +56,8 @@ impl World {
                 let entry = Entry::new(0, number, 0, image, head_len);
                 batch.push(Placed { slot: channel.slot(0), position: seq, entry });
             }
-            let ticket = log.append(&[1; 256], &batch).expect("room in memory");
-            let places = log.wait(ticket).expect("a sync in memory");
-            materialiser.feed(batch.into_iter().zip(places).collect());
+            let ticket = log.append(&[1; 256], batch.iter().map(Placed::as_new)).expect("room in memory");
+            materialiser.feed(log.wait(ticket).expect("a sync in memory"));
             if number == MESSAGES / 2 {
                 materialiser.checkpoint().expect("a store in memory");
             }

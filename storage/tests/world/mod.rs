@@ -119,8 +119,10 @@ impl Truth {
             ConversationRow::apply(row, *position, &user, &image, entry.read);
         }
         if let Some(user) = fold::changed_sender(&image) {
-            let crc = fold::intent(image.kind, image.flags, &image.tlvs, &image.body);
-            self.senders.entry((*slot, 0, user)).or_default().apply(*position, &image, entry.oldest, crc);
+            let crc = fold::intent(image.kind, image.flags, &channel, &image.tlvs, &image.body);
+            let numbered = fold::numbered(&image, entry.oldest, entry.crc);
+            assert_eq!(numbered.crc, crc);
+            self.senders.entry((*slot, 0, user)).or_default().apply(*position, &numbered);
         }
     }
 
@@ -242,14 +244,15 @@ impl World {
 
     /// Appends without waiting.
     pub fn append(&mut self, entries: &[Placed]) -> Ticket {
-        self.opened.log.append(&self.epochs, entries).unwrap()
+        self.opened.log.append(&self.epochs, entries.iter().map(Placed::as_new)).unwrap()
     }
 
     /// Appends, waits, feeds and makes a checkpoint when one is due.
-    pub fn commit(&mut self, entries: Vec<Placed>) -> Vec<Locator> {
-        let ticket = self.append(&entries);
-        let locators = self.opened.log.wait(ticket).unwrap();
-        self.opened.materialiser.feed(entries.into_iter().zip(locators.clone()).collect());
+    pub fn commit(&mut self, entries: &[Placed]) -> Vec<Locator> {
+        let ticket = self.append(entries);
+        let written = self.opened.log.wait(ticket).unwrap();
+        let locators = (0..written.len()).map(|at| written.locator(at).unwrap()).collect();
+        self.opened.materialiser.feed(written);
         if self.opened.materialiser.is_due() {
             self.opened.materialiser.checkpoint().unwrap();
         }
@@ -262,13 +265,13 @@ impl World {
         let mut left = count;
         while left > 0 {
             let size = batch.min(left);
-            let entries = (0..size)
+            let entries: Vec<_> = (0..size)
                 .map(|_| {
                     dice = dice.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
                     self.truth.some(dice >> 33)
                 })
                 .collect();
-            self.commit(entries);
+            self.commit(&entries);
             left -= size;
         }
     }

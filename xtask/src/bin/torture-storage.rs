@@ -146,9 +146,8 @@ impl Writer {
             rose.insert(number, *head);
             placed.push(Placed { slot, position: *position, entry: entry(number, *head)? });
         }
-        let ticket = self.opened.log.append(&self.epochs, &placed)?;
-        let locators = self.opened.log.wait(ticket)?;
-        self.opened.materialiser.feed(placed.into_iter().zip(locators).collect());
+        let ticket = self.opened.log.append(&self.epochs, placed.iter().map(Placed::as_new))?;
+        self.opened.materialiser.feed(self.opened.log.wait(ticket)?);
         if self.opened.materialiser.is_due() {
             self.opened.materialiser.checkpoint()?;
         }
