@@ -93,45 +93,54 @@ impl Decoder {
     /// `FRAME_TOO_LARGE`, `MALFORMED` for flags, `BAD_CRC`; each as soon as the bytes that show it are there.
     pub fn next_frame(&mut self) -> Result<Option<Frame>, DecodeError> {
         if !self.partial.is_empty() {
-            if !self.fill_partial(HEADER_BYTES)? {
-                return Ok(None);
-            }
-            let total = self.header(&self.partial)?.total();
-            if !self.fill_partial(total)? {
-                return Ok(None);
-            }
-            let whole = core::mem::take(&mut self.partial).freeze();
-            return open(whole).map(Some);
+            return self.next_partial();
         }
-        let need = match self.input.first_chunk::<HEADER_BYTES>() {
-            Some(header) => self.header(header)?.total(),
-            None => HEADER_BYTES,
+        let header = match self.input.first_chunk::<HEADER_BYTES>() {
+            Some(header) => self.header(header)?,
+            None => return Ok(self.keep()),
         };
-        if self.input.len() < need || self.input.is_empty() {
-            self.partial.extend_from_slice(&self.input);
-            self.input = Bytes::new();
+        if self.input.len() < header.total() {
+            return Ok(self.keep());
+        }
+        open(self.input.split_to(header.total()), &header).map(Some)
+    }
+
+    /// Keeps the beginning of a frame until its rest arrives.
+    fn keep(&mut self) -> Option<Frame> {
+        self.partial.extend_from_slice(&self.input);
+        self.input = Bytes::new();
+        None
+    }
+
+    /// As [`Decoder::next_frame`], when part of the frame is kept.
+    fn next_partial(&mut self) -> Result<Option<Frame>, DecodeError> {
+        self.fill_partial(HEADER_BYTES);
+        let Some(header) = self.partial.first_chunk() else { return Ok(None) };
+        let header = self.header(header)?;
+        if !self.fill_partial(header.total()) {
             return Ok(None);
         }
-        open(self.input.split_to(need)).map(Some)
+        open(core::mem::take(&mut self.partial).freeze(), &header).map(Some)
     }
 
     /// Moves input to the partial frame until that has `need` bytes; false when there are not enough yet.
-    fn fill_partial(&mut self, need: usize) -> Result<bool, DecodeError> {
+    fn fill_partial(&mut self, need: usize) -> bool {
         let missing = need.saturating_sub(self.partial.len()).min(self.input.len());
         self.partial.extend_from_slice(self.input.get(..missing).unwrap_or_default());
         self.input.advance(missing);
-        if self.partial.len() >= HEADER_BYTES {
-            self.header(&self.partial)?;
-        }
-        Ok(self.partial.len() >= need)
+        self.partial.len() >= need
     }
 
-    fn header(&self, bytes: &[u8]) -> Result<Header, DecodeError> {
-        let header = Header::parse(bytes)?;
-        if header.len > self.limit {
+    fn header(&self, bytes: &[u8; HEADER_BYTES]) -> Result<Header, DecodeError> {
+        let [a, b, c, d, kind, flags, e, f, g, h] = *bytes;
+        let len = u32::from_be_bytes([a, b, c, d]) as usize;
+        if len > self.limit {
             return Err(DecodeError { reason: Reason::FrameTooLarge, what: "frame length", at: 0 });
         }
-        Ok(header)
+        if flags != 0 {
+            return Err(DecodeError::malformed("frame flags", 5));
+        }
+        Ok(Header { len, kind, crc: u32::from_be_bytes([e, f, g, h]) })
     }
 }
 
@@ -142,28 +151,13 @@ struct Header {
 }
 
 impl Header {
-    fn parse(bytes: &[u8]) -> Result<Self, DecodeError> {
-        let Some(&[a, b, c, d, kind, flags, e, f, g, h]) = bytes.first_chunk::<HEADER_BYTES>() else {
-            return Err(DecodeError::malformed("header", 0));
-        };
-        let len = u32::from_be_bytes([a, b, c, d]) as usize;
-        if len > FRAME_PAYLOAD_BYTES {
-            return Err(DecodeError { reason: Reason::FrameTooLarge, what: "frame length", at: 0 });
-        }
-        if flags != 0 {
-            return Err(DecodeError::malformed("frame flags", 5));
-        }
-        Ok(Self { len, kind, crc: u32::from_be_bytes([e, f, g, h]) })
-    }
-
     const fn total(&self) -> usize {
         HEADER_BYTES + self.len
     }
 }
 
-/// Takes a whole frame apart and checks its CRC.
-fn open(mut whole: Bytes) -> Result<Frame, DecodeError> {
-    let header = Header::parse(&whole)?;
+/// Takes a whole frame with this header apart and checks its CRC.
+fn open(mut whole: Bytes, header: &Header) -> Result<Frame, DecodeError> {
     let (head, payload) = whole.split_at_checked(HEADER_BYTES).unwrap_or_default();
     if crc(head.get(..6).unwrap_or_default(), payload) != header.crc {
         return Err(DecodeError { reason: Reason::BadCrc, what: "frame CRC", at: 6 });

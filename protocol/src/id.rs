@@ -7,10 +7,21 @@ use bytes::Bytes;
 
 use crate::{DecodeError, ID_BYTES, Reader, Writer};
 
+/// Which bytes an id is made of: `A-Z a-z 0-9 . _ ~ : @ + = -`.
+#[allow(clippy::indexing_slicing, reason = "all indexes are of a byte, and checked as this is compiled")]
+const OF_ID: [bool; 256] = {
+    let (mut of_id, mut byte) = ([false; 256], 0u8);
+    while byte < 128 {
+        let is_sign = matches!(byte, b'.' | b'_' | b'~' | b':' | b'@' | b'+' | b'=' | b'-');
+        of_id[byte as usize] = byte.is_ascii_alphanumeric() || is_sign;
+        byte += 1;
+    }
+    of_id
+};
+
 /// Whether `bytes` is an id: 1–128 bytes of `A-Z a-z 0-9 . _ ~ : @ + = -`.
 fn is_id(bytes: &[u8]) -> bool {
-    let of_id =
-        |b: &u8| b.is_ascii_alphanumeric() || matches!(b, b'.' | b'_' | b'~' | b':' | b'@' | b'+' | b'=' | b'-');
+    let of_id = |byte: &u8| OF_ID.get(usize::from(*byte)).copied().unwrap_or_default();
     !bytes.is_empty() && bytes.len() <= ID_BYTES && bytes.iter().all(of_id)
 }
 

@@ -23,6 +23,9 @@ impl Tlvs {
     /// # Errors
     /// `MALFORMED` when it is not a list of TLVs within the limits.
     pub fn read_to_end(reader: &mut Reader) -> Result<Self, DecodeError> {
+        if reader.remaining() == 0 {
+            return Ok(Self::new());
+        }
         let at = reader.position();
         let bytes = reader.bytes(reader.remaining(), "TLVs")?;
         Self::check(&bytes, at)?;

@@ -1,8 +1,9 @@
 //! The primitive fields: big-endian integers, length-prefixed bytes.
 
 use alloc::vec::Vec;
+use core::mem;
 
-use bytes::Bytes;
+use bytes::{Buf as _, Bytes};
 
 use crate::DecodeError;
 
@@ -13,33 +14,37 @@ pub const MAX_INTEGER: u64 = (1 << 53) - 1;
 /// hands out are slices of the payload.
 #[derive(Clone, Debug)]
 pub struct Reader {
-    rest: Bytes,
-    at: usize,
+    /// The payload, or what is left of it behind the last slice that reached its end.
+    bytes: Bytes,
+    /// Index of the next field in `bytes`, never beyond its end: numbers are read without touching the reference count.
+    next: usize,
+    /// Offset of `bytes` in the payload.
+    start: usize,
 }
 
 impl Reader {
     /// A reader at the start of `payload`.
     #[must_use]
     pub const fn new(payload: Bytes) -> Self {
-        Self { rest: payload, at: 0 }
+        Self { bytes: payload, next: 0, start: 0 }
     }
 
     /// Offset of the next field.
     #[must_use]
     pub const fn position(&self) -> usize {
-        self.at
+        self.start + self.next
     }
 
     /// How many bytes are left.
     #[must_use]
-    pub fn remaining(&self) -> usize {
-        self.rest.len()
+    pub const fn remaining(&self) -> usize {
+        self.bytes.len() - self.next
     }
 
     /// The bytes that are left, without taking them.
     #[must_use]
     pub fn peek(&self) -> &[u8] {
-        &self.rest
+        self.bytes.get(self.next..).unwrap_or_default()
     }
 
     /// Exactly `len` bytes.
@@ -47,20 +52,37 @@ impl Reader {
     /// # Errors
     /// `MALFORMED` when fewer are left.
     pub fn bytes(&mut self, len: usize, what: &'static str) -> Result<Bytes, DecodeError> {
-        if len > self.rest.len() {
-            return Err(DecodeError::malformed(what, self.at));
+        if len > self.remaining() {
+            return Err(self.malformed(what));
         }
-        self.at += len;
-        Ok(self.rest.split_to(len))
+        if len == 0 {
+            return Ok(Bytes::new());
+        }
+        if len < self.remaining() {
+            let from = self.next;
+            self.next += len;
+            return Ok(self.bytes.slice(from..self.next));
+        }
+        // The last bytes take the reader's own reference with them.
+        let mut last = mem::take(&mut self.bytes);
+        last.advance(self.next);
+        self.start += self.next + len;
+        self.next = 0;
+        Ok(last)
     }
 
+    #[inline]
     fn array<const N: usize>(&mut self, what: &'static str) -> Result<[u8; N], DecodeError> {
-        let Some(head) = self.rest.first_chunk::<N>().copied() else {
-            return Err(DecodeError::malformed(what, self.at));
+        let Some(head) = self.peek().first_chunk::<N>().copied() else {
+            return Err(self.malformed(what));
         };
-        self.rest = self.rest.split_off(N);
-        self.at += N;
+        self.next += N;
         Ok(head)
+    }
+
+    #[cold]
+    const fn malformed(&self, what: &'static str) -> DecodeError {
+        DecodeError::malformed(what, self.position())
     }
 
     /// One byte.
@@ -92,7 +114,7 @@ impl Reader {
     /// # Errors
     /// `MALFORMED` when fewer are left or the number is larger.
     pub fn u64(&mut self, what: &'static str) -> Result<u64, DecodeError> {
-        let at = self.at;
+        let at = self.position();
         let number = u64::from_be_bytes(self.array(what)?);
         if number > MAX_INTEGER {
             return Err(DecodeError::malformed(what, at));
@@ -122,7 +144,7 @@ impl Reader {
     /// # Errors
     /// `MALFORMED` when fewer are left or the length is over `max`.
     pub fn bytes16(&mut self, max: usize, what: &'static str) -> Result<Bytes, DecodeError> {
-        let at = self.at;
+        let at = self.position();
         let len = usize::from(self.u16(what)?);
         if len > max {
             return Err(DecodeError::malformed(what, at));
@@ -135,7 +157,7 @@ impl Reader {
     /// # Errors
     /// `MALFORMED` when fewer are left.
     pub fn bytes32(&mut self, what: &'static str) -> Result<Bytes, DecodeError> {
-        let at = self.at;
+        let at = self.position();
         let len = usize::try_from(self.u32(what)?).map_err(|_| DecodeError::malformed(what, at))?;
         self.bytes(len, what)
     }
@@ -145,7 +167,7 @@ impl Reader {
     /// # Errors
     /// `MALFORMED` when something is.
     pub fn end(&self) -> Result<(), DecodeError> {
-        if self.rest.is_empty() { Ok(()) } else { Err(DecodeError::malformed("bytes after the last field", self.at)) }
+        if self.remaining() == 0 { Ok(()) } else { Err(self.malformed("bytes after the last field")) }
     }
 }
 
