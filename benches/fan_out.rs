@@ -5,7 +5,7 @@ mod timing;
 
 use std::sync::Arc;
 
-use postrider::outbox::{Outbox, OutboxBounds};
+use postrider::outbox::{Frames, Outbox, OutboxBounds};
 use timing::measure;
 
 /// Members of the group.
@@ -18,11 +18,12 @@ fn main() {
     let outboxes: Vec<_> = (0..MEMBERS).map(|_| Outbox::new(Arc::clone(&bounds))).collect();
     for len in [220_usize, 4_096] {
         let frame = vec![7; len];
+        let one = Frames { bytes: &frame, count: 1 };
         let mut out = Vec::new();
         measure(&format!("push and take, frames of {len} bytes, {FRAMES} at a time"), MEMBERS * FRAMES, || {
             for _ in 0..FRAMES {
                 for outbox in &outboxes {
-                    assert!(outbox.push_live(&frame));
+                    assert_eq!(outbox.push_live(one), 1);
                 }
             }
             for outbox in &outboxes {

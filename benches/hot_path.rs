@@ -182,10 +182,10 @@ impl World {
                 }
             }
         }
-        let decided = self.decider.decide(NOW, submissions).unwrap();
-        let durable = self.committer.commit(vec![decided]).unwrap();
-        self.deliverer.deliver(&durable.accepted);
-        durable.written.into_iter().for_each(|written| self.materialiser.feed(written));
+        let mut batch = [self.decider.decide(NOW, submissions).unwrap()];
+        let written = self.committer.commit(&mut batch).unwrap().unwrap();
+        self.deliverer.deliver(&batch[0]);
+        self.materialiser.feed(written);
     }
 
     /// Takes what every connection would write; returns how many bytes.

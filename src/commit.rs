@@ -5,11 +5,7 @@ use std::sync::Arc;
 
 use postrider_storage::{Log, LogError, SLOTS, SlotState, Written, plant};
 
-use crate::{
-    metrics::Metrics,
-    slot::{Accepted, Answers, Decided},
-    view::View,
-};
+use crate::{metrics::Metrics, slot::Decided, view::View};
 
 /// See the module. Any error of [`Committer::commit`] means that the process must end: nothing of that batch was told
 /// to anyone.
@@ -23,15 +19,6 @@ pub struct Committer {
     unvouched: bool,
 }
 
-/// What a commit leaves to do: tell the audience, and fill the store.
-#[derive(Debug, Default)]
-pub struct Durable {
-    /// The entries, in the order of the log.
-    pub accepted: Vec<Accepted>,
-    /// The entries as they went to the log, in the same order; none without entries.
-    pub written: Option<Arc<Written>>,
-}
-
 impl Committer {
     /// Over an opened log, with the slots as they were opened.
     #[must_use]
@@ -43,31 +30,28 @@ impl Committer {
         Self { log, epochs, view, metrics, unvouched: false }
     }
 
-    /// Makes everything in `batch` durable, shows it, and sends its answers.
+    /// Makes everything in `batch` durable, shows it, and puts its answers into the outboxes; delivering it wakes the
+    /// sessions. What was written, if anything was, is for the store.
     ///
     /// # Errors
     /// When the log failed. It is never retried as success.
-    pub fn commit(&mut self, batch: Vec<Decided>) -> Result<Durable, LogError> {
-        let mut accepted = Vec::new();
-        let mut answers = Vec::new();
-        for decided in batch {
-            accepted.extend(decided.accepted);
-            answers.extend(decided.answers);
-        }
+    pub fn commit(&mut self, batch: &mut [Decided]) -> Result<Option<Arc<Written>>, LogError> {
         if plant::is(plant::Fault::AckBeforeCommit) {
-            answer(std::mem::take(&mut answers));
+            batch.iter_mut().for_each(pay);
         }
-        let mut written = None;
-        if !accepted.is_empty() {
+        let mut durable = None;
+        let entries = batch.iter().map(|decided| decided.accepted.len()).sum();
+        if entries > 0 {
             let timer = self.metrics.commit_timer();
-            let ticket = self.log.append(&self.epochs, accepted.iter().map(|entry| entry.placed.as_new()))?;
-            written = Some(self.log.wait(ticket)?);
-            self.metrics.committed(timer, accepted.len());
+            let ticket = self.log.append(&self.epochs, batch.iter().flat_map(Decided::entries))?;
+            let written = self.log.wait(ticket)?;
+            self.metrics.committed(timer, entries);
             self.unvouched = true;
-            self.view.commit(&accepted);
+            self.view.commit(batch, &written);
+            durable = Some(written);
         }
-        answer(answers);
-        Ok(Durable { accepted, written })
+        answer(batch);
+        Ok(durable)
     }
 
     /// Called when nothing has come for a while: writes an empty batch that vouches for the one before it.
@@ -90,10 +74,13 @@ impl Committer {
     }
 }
 
-fn answer(answers: Vec<Answers>) {
-    for answer in answers {
-        if answer.count > 0 {
-            answer.origin.outbox.push_answers(&answer.frames, answer.count);
-        }
+/// Puts the answers into the outboxes; their sessions are woken when the deliveries are there too.
+fn answer(batch: &mut [Decided]) {
+    batch.iter_mut().for_each(pay);
+}
+
+fn pay(decided: &mut Decided) {
+    for answers in decided.answers.iter_mut().filter(|answers| answers.count > 0) {
+        answers.origin.outbox.pay(std::mem::take(&mut answers.frames), std::mem::take(&mut answers.count));
     }
 }

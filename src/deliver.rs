@@ -3,13 +3,11 @@
 
 use std::sync::Arc;
 
-use postrider_protocol::Id;
-
 use crate::{
     hub::Hub,
     metrics::Metrics,
-    outbox::OutboxBounds,
-    slot::{Accepted, Audience},
+    outbox::{Frames, OutboxBounds},
+    slot::{Audience, Decided, Run},
 };
 
 /// See the module.
@@ -27,35 +25,52 @@ impl Deliverer {
         Self { hub, bounds, metrics }
     }
 
-    /// Tells the audience of each entry.
-    pub fn deliver(&self, accepted: &[Accepted]) {
+    /// How many outboxes it takes to deliver this, at one session for each user.
+    #[must_use]
+    pub fn reach(decided: &Decided) -> usize {
+        let reach = |run: &Run| match &run.audience {
+            Audience::Nobody => 0,
+            Audience::Person => 2,
+            Audience::Members(members) => members.0.len(),
+            Audience::Change(before, after) => before.0.len() + after.0.len(),
+        };
+        decided.runs.iter().map(reach).sum()
+    }
+
+    /// Tells the audience of each run, then wakes those who were answered.
+    pub fn deliver(&self, decided: &Decided) {
         let (mut queued, mut dropped) = (0, 0);
-        for entry in accepted {
-            let mut tell = |user: &Id| {
-                self.hub.for_each(entry.placed.entry.tenant, user, entry.except, |outbox| {
-                    let taken = outbox.push_live(&entry.frame);
-                    queued += u64::from(taken);
-                    dropped += u64::from(!taken);
+        for (run, entries) in decided.iter() {
+            let frames = Frames { bytes: decided.frames_of(entries), count: entries.len() };
+            let mut tell = |user: &[u8]| {
+                self.hub.for_each(run.tenant, user, run.except, |outbox| {
+                    let taken = outbox.push_live(frames);
+                    queued += taken as u64;
+                    dropped += (frames.count - taken) as u64;
                 });
             };
-            match &entry.audience {
+            match &run.audience {
                 Audience::Nobody => {}
                 Audience::Person => {
-                    let (low, high) = entry.channel.ids();
-                    tell(&low);
+                    let (low, high) = run.channel.ids();
+                    tell(low.as_bytes());
                     if let Some(high) = high.filter(|high| *high != low) {
-                        tell(&high);
+                        tell(high.as_bytes());
                     }
                 }
-                Audience::Members(members) => members.0.keys().for_each(tell),
+                Audience::Members(members) => members.0.keys().for_each(|user| tell(user.as_bytes())),
                 Audience::Change(before, after) => {
-                    after.0.keys().for_each(&mut tell);
-                    before.0.keys().filter(|user| !after.0.contains_key(*user)).for_each(tell);
+                    after.0.keys().for_each(|user| tell(user.as_bytes()));
+                    let gone = before.0.keys().filter(|user| !after.0.contains_key(*user));
+                    gone.for_each(|user| tell(user.as_bytes()));
                 }
             }
             if self.bounds.is_over() {
                 self.hub.shed(|| !self.bounds.is_over());
             }
+        }
+        for answers in &decided.answers {
+            answers.origin.outbox.wake();
         }
         self.metrics.deliveries.inc_by(queued);
         self.metrics.live_dropped.inc_by(dropped);

@@ -1,11 +1,12 @@
 //! Who is online on this server: user → sessions that receive. Sessions register themselves; the deliverer looks up.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
 
-use postrider_protocol::{Id, Reason};
+use postrider_protocol::Reason;
 
 use crate::{
+    keyed::Keyed,
     outbox::{Farewell, Outbox},
     slot::Origin,
 };
@@ -13,7 +14,7 @@ use crate::{
 const SHARDS: usize = 64;
 
 /// The receiving sessions of each (tenant, user).
-type Users = HashMap<(u32, Id), Vec<Arc<Origin>>>;
+type Users = Keyed<Vec<Arc<Origin>>>;
 
 /// See the module.
 #[derive(Debug)]
@@ -64,9 +65,9 @@ impl Hub {
     /// accepted earlier is closed with `REPLACED`: a CONNECT that was long under way does not end what came after it.
     pub fn register(&self, origin: &Arc<Origin>) {
         let Some(device) = &origin.device else { return };
-        let Some(shard) = self.shard(origin.tenant, &origin.user) else { return };
+        let Some(shard) = self.shard(origin.tenant, origin.user.as_bytes()) else { return };
         let mut users = shard.write().unwrap_or_else(PoisonError::into_inner);
-        let sessions = users.entry((origin.tenant, origin.user.detached())).or_default();
+        let sessions = users.get_or_default(origin.tenant, origin.user.as_bytes());
         let is_late = |other: &Arc<Origin>| other.device.as_ref() == Some(device) && other.session > origin.session;
         if sessions.iter().any(is_late) {
             return origin.outbox.close(Reason::Replaced);
@@ -83,22 +84,21 @@ impl Hub {
 
     /// Removes a session; later ones of the same device stay.
     pub fn unregister(&self, origin: &Origin) {
-        let Some(shard) = self.shard(origin.tenant, &origin.user) else { return };
+        let Some(shard) = self.shard(origin.tenant, origin.user.as_bytes()) else { return };
         let mut users = shard.write().unwrap_or_else(PoisonError::into_inner);
-        let key = (origin.tenant, origin.user.clone());
-        if let Some(sessions) = users.get_mut(&key) {
+        if let Some(sessions) = users.get_mut(origin.tenant, origin.user.as_bytes()) {
             sessions.retain(|session| session.session != origin.session);
             if sessions.is_empty() {
-                users.remove(&key);
+                users.remove(origin.tenant, origin.user.as_bytes());
             }
         }
     }
 
     /// Calls `each` with the outbox of every receiving session of the user, except `except`.
-    pub fn for_each(&self, tenant: u32, user: &Id, except: u64, mut each: impl FnMut(&Outbox)) {
+    pub fn for_each(&self, tenant: u32, user: &[u8], except: u64, mut each: impl FnMut(&Outbox)) {
         let Some(shard) = self.shard(tenant, user) else { return };
         let users = shard.read().unwrap_or_else(PoisonError::into_inner);
-        for session in users.get(&(tenant, user.clone())).into_iter().flatten() {
+        for session in users.get(tenant, user).into_iter().flatten() {
             if session.session != except {
                 each(&session.outbox);
             }
@@ -116,8 +116,8 @@ impl Hub {
         }
     }
 
-    fn shard(&self, tenant: u32, user: &Id) -> Option<&RwLock<Users>> {
-        let hash = crc32fast::hash(user.as_bytes()) ^ tenant;
+    fn shard(&self, tenant: u32, user: &[u8]) -> Option<&RwLock<Users>> {
+        let hash = crc32fast::hash(user) ^ tenant;
         self.shards.get(hash as usize % SHARDS)
     }
 

@@ -16,6 +16,7 @@ pub mod duration;
 pub mod health;
 pub mod http;
 pub mod hub;
+pub mod keyed;
 pub mod metrics;
 pub mod net;
 pub mod outbox;

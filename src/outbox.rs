@@ -13,7 +13,7 @@ use std::task::Waker;
 
 use futures_util::task::AtomicWaker;
 use postrider_protocol::{
-    Reason, Tlvs,
+    HEADER_BYTES, Reason, Tlvs,
     packet::{LagPacket, Packet},
 };
 
@@ -68,6 +68,36 @@ impl From<Reason> for Farewell {
     }
 }
 
+/// Whole frames, back to back.
+#[derive(Clone, Copy, Debug)]
+pub struct Frames<'a> {
+    /// Their bytes.
+    pub bytes: &'a [u8],
+    /// How many they are.
+    pub count: usize,
+}
+
+impl Frames<'_> {
+    /// The first of them, with at most so many bytes, at most so many.
+    fn within(self, bytes: usize, count: usize) -> Self {
+        if self.bytes.len() <= bytes && self.count <= count {
+            return self;
+        }
+        let mut first = Self { bytes: &[], count: 0 };
+        let mut end = 0;
+        while first.count < count.min(self.count)
+            && let Some(len) = self.bytes.get(end..).and_then(<[u8]>::first_chunk)
+        {
+            end += HEADER_BYTES + u32::from_be_bytes(*len) as usize;
+            match self.bytes.get(..end) {
+                Some(fits) if end <= bytes => first = Self { bytes: fits, count: first.count + 1 },
+                _ => break,
+            }
+        }
+        first
+    }
+}
+
 /// See the module.
 #[derive(Debug)]
 pub struct Outbox {
@@ -103,37 +133,53 @@ impl Outbox {
         }
     }
 
-    /// Puts whole frames of answers in. `answered` of the commands that the session owes are paid with them.
-    pub fn push_answers(&self, frames: &[u8], answered: u32) {
-        {
-            let mut queue = self.lock();
-            queue.answers.extend_from_slice(frames);
-        }
-        self.owed.fetch_sub(answered, Ordering::AcqRel);
+    /// Puts whole frames of answers in, and wakes the session.
+    pub fn push_answers(&self, frames: &[u8]) {
+        self.lock().answers.extend_from_slice(frames);
         self.wake();
     }
 
-    /// Puts one live frame in, or drops it when the queue is full; true when it was taken.
-    pub fn push_live(&self, frame: &[u8]) -> bool {
-        let was_empty = {
+    /// Puts the answers to so many of the commands that the session owes in. The caller wakes the session once it has
+    /// put in everything that it has for it: then all of it leaves together.
+    pub fn pay(&self, frames: Vec<u8>, commands: u32) {
+        {
             let mut queue = self.lock();
-            let full = queue.live.len() + frame.len() > self.bounds.queue_bytes
-                || queue.live_frames >= self.bounds.queue_frames;
-            if queue.dropped > 0 || full || queue.farewell.is_some() {
-                queue.dropped = queue.dropped.saturating_add(1);
-                self.dropped_total.fetch_add(1, Ordering::Relaxed);
-                return false;
+            if queue.answers.is_empty() {
+                queue.answers = frames;
+            } else {
+                queue.answers.extend_from_slice(&frames);
+            }
+        }
+        self.owed.fetch_sub(commands, Ordering::AcqRel);
+    }
+
+    /// Puts live frames in, as many as there is room for, and drops the rest; returns how many were taken.
+    pub fn push_live(&self, frames: Frames<'_>) -> usize {
+        let (taken, was_empty) = {
+            let mut queue = self.lock();
+            let taken = if queue.dropped > 0 || queue.farewell.is_some() {
+                Frames { bytes: &[], count: 0 }
+            } else {
+                let bytes = self.bounds.queue_bytes.saturating_sub(queue.live.len());
+                frames.within(bytes, self.bounds.queue_frames.saturating_sub(queue.live_frames))
+            };
+            if taken.count < frames.count {
+                let dropped = u32::try_from(frames.count - taken.count).unwrap_or(u32::MAX);
+                queue.dropped = queue.dropped.saturating_add(dropped);
+                self.dropped_total.fetch_add(u64::from(dropped), Ordering::Relaxed);
             }
             let was_empty = queue.live.is_empty() && queue.answers.is_empty();
-            queue.live.extend_from_slice(frame);
-            queue.live_frames += 1;
-            was_empty
+            queue.live.extend_from_slice(taken.bytes);
+            queue.live_frames += taken.count;
+            (taken, was_empty)
         };
-        self.bounds.total.fetch_add(frame.len(), Ordering::Relaxed);
-        if was_empty {
-            self.wake();
+        if taken.count > 0 {
+            self.bounds.total.fetch_add(taken.bytes.len(), Ordering::Relaxed);
+            if was_empty {
+                self.wake();
+            }
         }
-        true
+        taken.count
     }
 
     /// Drops what is live in the queue; returns how many bytes that freed. The client hears of it by LAG.
@@ -160,16 +206,16 @@ impl Outbox {
     }
 
     /// Moves everything queued into `out` (which is empty); a farewell, if any, comes with the last bytes. A lagging
-    /// queue that is found drained is told so by a LAG at its end.
+    /// queue that is found drained is told so by a LAG at its end. An empty queue holds no memory.
     pub fn take(&self, out: &mut Vec<u8>) -> Option<Farewell> {
         let mut queue = self.lock();
-        std::mem::swap(&mut queue.answers, out);
-        let freed = queue.live.len();
+        let live = std::mem::take(&mut queue.live);
+        let freed = live.len();
+        *out = std::mem::take(&mut queue.answers);
         if out.is_empty() {
-            std::mem::swap(&mut queue.live, out);
+            *out = live;
         } else {
-            out.extend_from_slice(&queue.live);
-            queue.live.clear();
+            out.extend_from_slice(&live);
         }
         queue.live_frames = 0;
         self.bounds.total.fetch_sub(freed, Ordering::Relaxed);
@@ -226,8 +272,10 @@ impl Outbox {
 
     /// Wakes the session's task.
     pub fn wake(&self) {
-        self.woken.store(true, Ordering::Release);
-        self.waker.wake();
+        // Who set it has woken the task, which looks again after it has taken it back.
+        if !self.woken.swap(true, Ordering::AcqRel) {
+            self.waker.wake();
+        }
     }
 
     /// True once after each [`Outbox::wake`]; otherwise `waker` is woken by the next one. Cancel safe: what was
@@ -253,52 +301,72 @@ impl Drop for Outbox {
 #[allow(clippy::unwrap_used, clippy::indexing_slicing)]
 mod tests {
     use super::*;
-    use postrider_protocol::{Kind, frame};
+    use postrider_protocol::{Kind, frame::Decoder};
 
     fn outbox(bytes: usize, frames: usize) -> Outbox {
         Outbox::new(Arc::new(OutboxBounds::new(bytes, frames, 1 << 20)))
+    }
+
+    fn frame(body: &[u8]) -> Vec<u8> {
+        [&(body.len() as u32).to_be_bytes()[..], &[5, 0, 0, 0, 0, 0], body].concat()
+    }
+
+    /// Pushes one frame with this payload; whether it was taken.
+    fn push(outbox: &Outbox, body: &[u8]) -> bool {
+        outbox.push_live(Frames { bytes: &frame(body), count: 1 }) == 1
     }
 
     #[test]
     fn answers_leave_before_live_frames() {
         let outbox = outbox(100, 10);
         outbox.owe(1);
-        assert!(outbox.push_live(b"live"));
-        outbox.push_answers(b"answer", 1);
+        assert!(push(&outbox, b"live"));
+        outbox.pay(b"answer".to_vec(), 1);
         let mut out = Vec::new();
         assert!(outbox.take(&mut out).is_none());
-        assert_eq!(out, b"answerlive");
+        assert_eq!(out, [b"answer".to_vec(), frame(b"live")].concat());
         assert_eq!(outbox.owed(), 0);
     }
 
     #[test]
     fn a_full_queue_drops_and_tells_once_it_has_drained() {
-        let outbox = outbox(10, 10);
-        assert!(outbox.push_live(b"0123456789"));
-        assert!(!outbox.push_live(b"x"));
+        let outbox = outbox(20, 10);
+        assert!(push(&outbox, b"0123456789"));
+        assert!(!push(&outbox, b"x"));
         let mut out = Vec::new();
         outbox.take(&mut out);
-        assert_eq!(out, b"0123456789", "the taken bytes are still on their way: no LAG yet");
-        assert!(!outbox.push_live(b"y"), "nothing live until the client was told");
+        assert_eq!(out, frame(b"0123456789"), "the taken bytes are still on their way: no LAG yet");
+        assert!(!push(&outbox, b"y"), "nothing live until the client was told");
         out.clear();
         outbox.take(&mut out);
-        let mut decoder = frame::Decoder::new();
+        let mut decoder = Decoder::new();
         decoder.feed(out.into());
         let frame = decoder.next_frame().unwrap().unwrap();
         assert_eq!(frame.kind, Kind::Lag.number());
         assert_eq!(frame.payload[..4], 2u32.to_be_bytes());
-        assert!(outbox.push_live(b"z"));
+        assert!(push(&outbox, b"z"));
+    }
+
+    #[test]
+    fn of_many_frames_the_first_that_fit_are_taken() {
+        let many = [frame(b"1"), frame(b"22"), frame(b"333"), frame(b"4")].concat();
+        for (bytes, frames, taken) in [(100, 10, 4), (36, 10, 3), (35, 10, 2), (100, 3, 3), (10, 10, 0), (100, 0, 0)] {
+            let outbox = outbox(bytes, frames);
+            assert_eq!(outbox.push_live(Frames { bytes: &many, count: 4 }), taken, "{bytes} bytes, {frames} frames");
+            assert_eq!(outbox.waiting(), [0, 11, 23, 36, 47][taken]);
+            assert_eq!(outbox.dropped_total(), 4 - taken as u64);
+        }
     }
 
     #[test]
     fn what_waits_is_counted_over_all_connections() {
-        let bounds = Arc::new(OutboxBounds::new(100, 10, 5));
+        let bounds = Arc::new(OutboxBounds::new(100, 10, 25));
         let (one, two) = (Outbox::new(Arc::clone(&bounds)), Outbox::new(Arc::clone(&bounds)));
-        one.push_live(b"1234");
-        two.push_live(b"12");
+        push(&one, b"1234");
+        push(&two, b"12");
         assert!(bounds.is_over());
-        assert_eq!(one.drop_live(), 4);
-        assert_eq!(bounds.total(), 2);
+        assert_eq!(one.drop_live(), 14);
+        assert_eq!(bounds.total(), 12);
         drop(two);
         assert_eq!(bounds.total(), 0);
     }

@@ -5,7 +5,7 @@
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::{
     Arc, Condvar, Mutex, PoisonError,
-    atomic::Ordering,
+    atomic::{AtomicUsize, Ordering},
     mpsc::{Receiver, RecvTimeoutError, SyncSender, sync_channel},
 };
 use std::thread::JoinHandle;
@@ -20,12 +20,14 @@ use crate::{
     commit::Committer,
     deliver::Deliverer,
     metrics::Metrics,
-    slot::{Accepted, Decided, Decider, Rules, Submission},
+    slot::{Decided, Decider, Rules, Submission},
     view::View,
 };
 
 /// Batches that may wait between two stages.
 const STAGE_QUEUE: usize = 16;
+/// A batch that takes no more outboxes than this is delivered by the thread that committed it.
+const NEAR: usize = 4_096;
 /// Bytes of entries that may wait for the store: what is committed while a checkpoint is under way. Beyond it, commits
 /// wait for the checkpoint.
 const STORE_BYTES: usize = 64 << 20;
@@ -33,6 +35,8 @@ const STORE_BYTES: usize = 64 << 20;
 const STORE_BATCHES: usize = 16_384;
 /// A worker hands on what it has decided after so many commands.
 const DECIDE_COMMANDS: usize = 4_096;
+/// Or after so many bytes of bodies.
+const DECIDE_BYTES: usize = 1 << 20;
 /// Without work for so long the last batch is vouched for.
 const IDLE: Duration = Duration::from_millis(100);
 /// How often free space is looked at.
@@ -88,7 +92,7 @@ impl Stages {
     #[must_use]
     pub fn start(self) -> (Vec<mpsc::Sender<Submission>>, Pipeline) {
         let (to_commit, from_deciders) = sync_channel(STAGE_QUEUE);
-        let (to_deliver, from_commit) = sync_channel(STAGE_QUEUE);
+        let (deliveries, from_commit) = Deliveries::new(self.deliverer);
         let (to_store, from_log) = backlog(STORE_BYTES);
         let mut threads = Vec::new();
         let mut queues = Vec::new();
@@ -104,13 +108,10 @@ impl Stages {
         drop(to_commit);
         let (committer, limits) = (self.committer, self.limits);
         threads.push(spawn("commit".to_owned(), move || {
-            commit(committer, &from_deciders, &to_deliver, &to_store, limits)
+            commit(committer, &from_deciders, &deliveries, &to_store, limits)
         }));
-        let deliverer = self.deliverer;
         threads.push(spawn("deliver".to_owned(), move || {
-            for accepted in from_commit {
-                deliverer.deliver(&accepted);
-            }
+            from_commit.run();
             Ok(())
         }));
         let filler = Filler {
@@ -163,12 +164,14 @@ fn decide(
     gauge: &Gauge,
 ) -> Result<(), String> {
     while let Some(first) = submissions.blocking_recv() {
-        let mut commands = first.commands.len();
+        let mut size = first.size();
         let mut batch = vec![first];
-        while commands < DECIDE_COMMANDS
+        while size.0 < DECIDE_COMMANDS
+            && size.1 < DECIDE_BYTES
             && let Ok(next) = submissions.try_recv()
         {
-            commands += next.commands.len();
+            let more = next.size();
+            size = (size.0 + more.0, size.1 + more.1);
             batch.push(next);
         }
         gauge.set(i64::try_from(submissions.len()).unwrap_or(i64::MAX));
@@ -183,7 +186,7 @@ fn decide(
 fn commit(
     mut committer: Committer,
     from_deciders: &Receiver<Decided>,
-    to_deliver: &SyncSender<Arc<Vec<Accepted>>>,
+    deliveries: &Deliveries,
     to_store: &ToStore<Arc<Written>>,
     limits: BatchLimits,
 ) -> Result<(), String> {
@@ -206,18 +209,62 @@ fn commit(
             size = (size.0 + more.0, size.1 + more.1);
             batch.push(next);
         }
-        let durable = committer.commit(batch).map_err(|error| error.to_string())?;
-        if let Some(written) = durable.written {
-            // Both stages outlive this one; if one is gone, the process is ending.
-            let _ = to_deliver.send(Arc::new(durable.accepted));
+        let written = committer.commit(&mut batch).map_err(|error| error.to_string())?;
+        deliveries.deliver(batch);
+        if let Some(written) = written {
             let bytes = written.bytes();
             to_store.send(written, bytes);
         }
     }
 }
 
+/// What was committed, on its way to the outboxes: where it was committed while it reaches few, which saves the way to
+/// another thread; by a thread of its own while it reaches many, so that commits do not wait for it.
+struct Deliveries {
+    deliverer: Arc<Deliverer>,
+    queue: SyncSender<Vec<Decided>>,
+    /// Batches that the other thread has not done: order is kept by going the same way as those before.
+    waiting: Arc<AtomicUsize>,
+}
+
+/// The other thread's end.
+struct FromCommit {
+    deliverer: Arc<Deliverer>,
+    queue: Receiver<Vec<Decided>>,
+    waiting: Arc<AtomicUsize>,
+}
+
+impl Deliveries {
+    fn new(deliverer: Deliverer) -> (Self, FromCommit) {
+        let (deliverer, waiting) = (Arc::new(deliverer), Arc::new(AtomicUsize::new(0)));
+        let (to, from) = sync_channel(STAGE_QUEUE);
+        let other = FromCommit { deliverer: Arc::clone(&deliverer), queue: from, waiting: Arc::clone(&waiting) };
+        (Self { deliverer, queue: to, waiting }, other)
+    }
+
+    fn deliver(&self, batch: Vec<Decided>) {
+        let reach: usize = batch.iter().map(Deliverer::reach).sum();
+        if reach <= NEAR && self.waiting.load(Ordering::Acquire) == 0 {
+            batch.iter().for_each(|decided| self.deliverer.deliver(decided));
+        } else {
+            self.waiting.fetch_add(1, Ordering::AcqRel);
+            // The other thread outlives this one; if it is gone, the process is ending.
+            let _ = self.queue.send(batch);
+        }
+    }
+}
+
+impl FromCommit {
+    fn run(self) {
+        for batch in self.queue {
+            batch.iter().for_each(|decided| self.deliverer.deliver(decided));
+            self.waiting.fetch_sub(1, Ordering::AcqRel);
+        }
+    }
+}
+
 fn size_of(decided: &Decided) -> (usize, usize) {
-    (decided.accepted.len(), decided.accepted.iter().map(|accepted| accepted.frame.len()).sum())
+    (decided.accepted.len(), decided.frames.len())
 }
 
 /// Bytes that wait, and who waits for there to be fewer.
@@ -250,11 +297,11 @@ fn backlog<T>(most: usize) -> (ToStore<T>, FromLog<T>) {
 
 impl<T> ToStore<T> {
     /// Waits while too much waits already; a batch of any size goes when nothing does.
-    fn send(&self, written: T, bytes: usize) {
+    fn send(&self, batch: T, bytes: usize) {
         let waiting = self.backlog.bytes.lock().unwrap_or_else(PoisonError::into_inner);
         let is_full = |waiting: &mut usize| *waiting > 0 && *waiting + bytes > self.most;
         let mut waiting = self.backlog.fewer.wait_while(waiting, is_full).unwrap_or_else(PoisonError::into_inner);
-        if self.queue.send((written, bytes)).is_ok() {
+        if self.queue.send((batch, bytes)).is_ok() {
             *waiting += bytes;
         }
     }
@@ -262,10 +309,10 @@ impl<T> ToStore<T> {
 
 impl<T> FromLog<T> {
     fn recv_timeout(&self, timeout: Duration) -> Result<T, RecvTimeoutError> {
-        let (written, bytes) = self.queue.recv_timeout(timeout)?;
+        let (batch, bytes) = self.queue.recv_timeout(timeout)?;
         *self.backlog.bytes.lock().unwrap_or_else(PoisonError::into_inner) -= bytes;
         self.backlog.fewer.notify_one();
-        Ok(written)
+        Ok(batch)
     }
 }
 

@@ -1,10 +1,11 @@
 //! How much each user may send: one GCRA cell a user, shared by all their connections. Decide asks, after the look-up
 //! of duplicates, so that a message that is already stored costs nothing.
 
-use std::collections::HashMap;
 use std::sync::{Mutex, PoisonError};
 
 use postrider_protocol::Id;
+
+use crate::keyed::Keyed;
 
 const SHARDS: usize = 16;
 /// A shard forgets users whose cell is full again once it has this many.
@@ -15,7 +16,7 @@ const SWEEP_AT: usize = 4_096;
 pub struct Rates {
     interval_us: u64,
     burst_us: u64,
-    shards: Vec<Mutex<HashMap<(u32, Id), u64>>>,
+    shards: Vec<Mutex<Keyed<u64>>>,
 }
 
 impl Rates {
@@ -42,17 +43,13 @@ impl Rates {
         if cells.len() >= SWEEP_AT {
             cells.retain(|_, free_at| *free_at > now);
         }
-        let key = (tenant, user.clone());
-        let free_at = cells.get(&key).copied().unwrap_or_default().max(now);
+        let cell = cells.get_or_default(tenant, user.as_bytes());
+        let free_at = now.max(*cell);
         if free_at - now > self.burst_us {
             let wait_ms = (free_at - now - self.burst_us).div_ceil(1_000);
             return Err(u32::try_from(wait_ms).unwrap_or(u32::MAX));
         }
-        if let Some(cell) = cells.get_mut(&key) {
-            *cell = free_at + self.interval_us;
-        } else {
-            cells.insert((tenant, user.detached()), free_at + self.interval_us);
-        }
+        *cell = free_at + self.interval_us;
         Ok(())
     }
 }

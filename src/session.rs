@@ -347,7 +347,7 @@ impl Session {
     fn answer(&self, packet: &Packet) {
         let mut frame = Vec::new();
         packet.encode(&mut frame);
-        self.outbox.push_answers(&frame, 0);
+        self.outbox.push_answers(&frame);
     }
 
     fn close(&mut self, reason: Reason, detail: Option<String>) {

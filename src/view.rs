@@ -4,20 +4,23 @@
 //! It holds every entry and every changed row that the store does not cover yet, and the heads of recently active
 //! channels. A reader looks here first and in the store second: what leaves here is in the store already.
 
-use std::collections::{BTreeMap, HashMap, VecDeque};
+use std::collections::{BTreeMap, VecDeque};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use bytes::Bytes;
-use postrider_protocol::{Channel, HEADER_BYTES, Id};
-use postrider_storage::{ConversationRow, SLOTS, SlotState};
+use postrider_protocol::{Channel, Id};
+use postrider_storage::{ConversationRow, SLOTS, SlotState, Written};
 
-use crate::slot::{Accepted, Members};
+use crate::{
+    keyed::Keyed,
+    slot::{Accepted, Decided, Members, Run},
+};
 
 /// A slot keeps heads of channels without recent entries up to this many.
 const IDLE_HEADS: usize = 1_024;
 
 /// The committed end of a channel.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Default)]
 pub struct Head {
     /// The last seq.
     pub seq: u64,
@@ -38,17 +41,30 @@ pub struct Committed {
     pub position: u64,
 }
 
+/// Consecutive entries of a channel that one append wrote.
 #[derive(Debug)]
+struct Piece {
+    /// Seq of the first.
+    seq: u64,
+    /// Position of the last.
+    position: u64,
+    written: Arc<Written>,
+    /// Which of the append's entries is the first.
+    at: usize,
+    count: usize,
+}
+
+#[derive(Debug, Default)]
 struct ChannelView {
     head: Head,
-    /// Images that the store does not cover, ascending, with their positions.
-    recent: VecDeque<(u64, u64, Bytes)>,
+    /// What the store does not cover, ascending.
+    recent: VecDeque<Piece>,
 }
 
 #[derive(Debug, Default)]
 struct SlotView {
     committed: Committed,
-    channels: HashMap<(u32, Channel), ChannelView>,
+    channels: Keyed<ChannelView>,
 }
 
 type Conversations = BTreeMap<Channel, ConversationRow>;
@@ -58,7 +74,7 @@ type Conversations = BTreeMap<Channel, ConversationRow>;
 pub struct View {
     slots: Vec<Mutex<SlotView>>,
     /// Rows that the store does not cover, by user.
-    conversations: Vec<Mutex<HashMap<(u32, Id), Conversations>>>,
+    conversations: Vec<Mutex<Keyed<Conversations>>>,
 }
 
 impl View {
@@ -68,24 +84,26 @@ impl View {
         let slots = slots
             .iter()
             .map(|slot| Committed { epoch: slot.epoch, position: slot.position })
-            .map(|committed| Mutex::new(SlotView { committed, channels: HashMap::new() }))
+            .map(|committed| Mutex::new(SlotView { committed, channels: Keyed::default() }))
             .collect();
         Self { slots, conversations: (0..SLOTS).map(|_| Mutex::default()).collect() }
     }
 
-    /// Shows what has become durable.
-    pub fn commit(&self, accepted: &[Accepted]) {
-        for entry in accepted {
-            for (user, row) in &entry.conversations {
-                let mut users = self.lock_conversations(entry.placed.entry.tenant, user);
-                let rows = users.entry((entry.placed.entry.tenant, user.clone())).or_default();
-                rows.insert(entry.channel.clone(), row.clone());
+    /// Shows what has become durable: `decided` in this order is what `written` holds.
+    pub fn commit(&self, decided: &[Decided], written: &Arc<Written>) {
+        let mut at = 0;
+        for (run, entries) in decided.iter().flat_map(Decided::iter) {
+            for (user, row) in &run.conversations {
+                let mut users = self.lock_conversations(run.tenant, user);
+                users.get_or_default(run.tenant, user.as_bytes()).insert(run.channel.clone(), row.clone());
             }
-            let Some(mut slot) = self.lock(entry.placed.slot) else { continue };
-            slot.committed.position = entry.placed.position;
-            if entry.seq > 0 {
-                slot.show(entry);
+            if let (Some(mut slot), Some(last)) = (self.lock(run.slot), entries.last()) {
+                slot.committed.position = last.position;
+                if last.seq > 0 {
+                    slot.show(run, entries, written, at);
+                }
             }
+            at += entries.len();
         }
     }
 
@@ -94,24 +112,21 @@ impl View {
         for (number, slot) in (0..=u8::MAX).zip(&self.slots) {
             let covered = covered(number);
             let mut slot = slot.lock().unwrap_or_else(PoisonError::into_inner);
-            // Letting go is the same in any order.
-            for channel in slot.channels.values_mut() {
-                while channel.recent.front().is_some_and(|&(_, position, _)| position <= covered) {
+            let is_crowded = slot.channels.len() > IDLE_HEADS;
+            slot.channels.retain(|_, channel| {
+                while channel.recent.front().is_some_and(|piece| piece.position <= covered) {
                     channel.recent.pop_front();
                 }
                 if channel.recent.is_empty() {
                     channel.recent = VecDeque::new();
                 }
-            }
-            if slot.channels.len() > IDLE_HEADS {
-                slot.channels.retain(|_, channel| !channel.recent.is_empty());
-            }
+                !(is_crowded && channel.recent.is_empty())
+            });
         }
-        // As above: any order.
         for users in &self.conversations {
             let mut users = users.lock().unwrap_or_else(PoisonError::into_inner);
-            users.retain(|(tenant, _), rows| {
-                rows.retain(|channel, row| row.position > covered(channel.slot(*tenant)));
+            users.retain(|tenant, rows| {
+                rows.retain(|channel, row| row.position > covered(channel.slot(tenant)));
                 !rows.is_empty()
             });
         }
@@ -127,38 +142,43 @@ impl View {
     #[must_use]
     pub fn head(&self, tenant: u32, channel: &Channel) -> Option<Head> {
         let slot = self.lock(channel.slot(tenant))?;
-        slot.channels.get(&(tenant, channel.clone())).map(|channel| channel.head.clone())
+        slot.channels.get(tenant, channel.as_bytes()).map(|channel| channel.head.clone())
     }
 
     /// The images held here with a seq in `from..=to`, ascending and dense, at most `limit`.
     #[must_use]
     pub fn recent(&self, tenant: u32, channel: &Channel, from: u64, to: u64, limit: usize) -> Vec<(u64, Bytes)> {
         let Some(slot) = self.lock(channel.slot(tenant)) else { return Vec::new() };
-        let Some(channel) = slot.channels.get(&(tenant, channel.clone())) else { return Vec::new() };
-        let start = channel.recent.partition_point(|&(seq, _, _)| seq < from);
-        let within = channel.recent.range(start..).take_while(|(seq, _, _)| *seq <= to).take(limit);
-        within.map(|(seq, _, image)| (*seq, image.clone())).collect()
+        let Some(channel) = slot.channels.get(tenant, channel.as_bytes()) else { return Vec::new() };
+        let start = channel.recent.partition_point(|piece| piece.seq + piece.count as u64 <= from);
+        let pieces = channel.recent.range(start..).take_while(|piece| piece.seq <= to);
+        let images = pieces.flat_map(|piece| {
+            (piece.seq..)
+                .zip(piece.at..piece.at + piece.count)
+                .filter_map(|(seq, at)| Some((seq, piece.written.image(at)?)))
+        });
+        images.skip_while(|(seq, _)| *seq < from).take_while(|(seq, _)| *seq <= to).take(limit).collect()
     }
 
     /// A user's row of a channel, if it is held here; otherwise the store's is current.
     #[must_use]
     pub fn conversation(&self, tenant: u32, user: &Id, channel: &Channel) -> Option<ConversationRow> {
         let users = self.lock_conversations(tenant, user);
-        users.get(&(tenant, user.clone()))?.get(channel).cloned()
+        users.get(tenant, user.as_bytes())?.get(channel).cloned()
     }
 
     /// All rows of a user that are held here.
     #[must_use]
     pub fn conversations(&self, tenant: u32, user: &Id) -> BTreeMap<Channel, ConversationRow> {
         let users = self.lock_conversations(tenant, user);
-        users.get(&(tenant, user.clone())).cloned().unwrap_or_default()
+        users.get(tenant, user.as_bytes()).cloned().unwrap_or_default()
     }
 
     fn lock(&self, slot: u8) -> Option<MutexGuard<'_, SlotView>> {
         Some(self.slots.get(usize::from(slot))?.lock().unwrap_or_else(PoisonError::into_inner))
     }
 
-    fn lock_conversations(&self, tenant: u32, user: &Id) -> MutexGuard<'_, HashMap<(u32, Id), Conversations>> {
+    fn lock_conversations(&self, tenant: u32, user: &Id) -> MutexGuard<'_, Keyed<Conversations>> {
         let shard = Channel::user(user).slot(tenant);
         #[allow(clippy::indexing_slicing, reason = "one shard for each of the 256 values of the number")]
         self.conversations[usize::from(shard)].lock().unwrap_or_else(PoisonError::into_inner)
@@ -166,24 +186,16 @@ impl View {
 }
 
 impl SlotView {
-    fn show(&mut self, entry: &Accepted) {
-        let key = (entry.placed.entry.tenant, entry.channel.clone());
-        let position = entry.placed.position;
-        let image = entry.frame.slice(HEADER_BYTES.min(entry.frame.len())..);
-        let head = Head { seq: entry.seq, position, time_ms: entry.time_ms, members: entry.members.clone() };
-        match self.channels.get_mut(&key) {
-            Some(channel) => {
-                let members = channel.head.members.take();
-                channel.head = head;
-                if channel.head.members.is_none() {
-                    channel.head.members = members;
-                }
-                channel.recent.push_back((entry.seq, position, image));
-            }
-            None => {
-                let recent = VecDeque::from([(entry.seq, position, image)]);
-                self.channels.insert(key, ChannelView { head, recent });
-            }
+    /// Shows sequenced entries, of which the first is the append's `at`-th.
+    fn show(&mut self, run: &Run, entries: &[Accepted], written: &Arc<Written>, at: usize) {
+        let (Some(first), Some(last)) = (entries.first(), entries.last()) else { return };
+        let head = Head { seq: last.seq, position: last.position, time_ms: last.time_ms, members: run.members.clone() };
+        let channel = self.channels.get_or_default(run.tenant, run.channel.as_bytes());
+        let members = std::mem::replace(&mut channel.head, head).members;
+        if channel.head.members.is_none() {
+            channel.head.members = members;
         }
+        let (written, count) = (Arc::clone(written), entries.len());
+        channel.recent.push_back(Piece { seq: first.seq, position: last.position, written, at, count });
     }
 }

@@ -114,11 +114,11 @@ laws! {
         good [("README.md", "`src/commit.rs`, `clients/rust/`, `target/debug/x`"), ("src/commit.rs", ""), ("clients/rust/src/lib.rs", "")];
     commit_keeps_its_order:
         bad [
-            ("src/commit.rs", "fn commit() { answer(answers); log.append(b); log.wait(t); view.commit(b); }"),
-            ("src/commit.rs", "fn commit() { log.append(b); view.commit(b); log.wait(t); answer(answers); }"),
-            ("src/commit.rs", "fn commit() { log.append(b); view.commit(b); answer(answers); }"),
+            ("src/commit.rs", "fn commit() { answer(batch); log.append(b); log.wait(t); view.commit(b); }"),
+            ("src/commit.rs", "fn commit() { log.append(b); view.commit(b); log.wait(t); answer(batch); }"),
+            ("src/commit.rs", "fn commit() { log.append(b); view.commit(b); answer(batch); }"),
         ],
-        good [("src/commit.rs", "fn commit() { log.append(b); log.wait(t); view.commit(b); answer(answers); }")];
+        good [("src/commit.rs", "fn commit() { log.append(b); log.wait(t); view.commit(b); answer(batch); }")];
     no_path_of_one_machine:
         bad [("README.md", "cd /ho\u{6d}e/alice/postrider"), (".ci/run", "cp x /ro\u{6f}t/x"), ("src/a.rs", "// see /Us\u{65}rs/bob/x")],
         good [("README.md", "cd ~/postrider; ls /tmp /var/lib/postrider")];

@@ -40,7 +40,7 @@ impl ReadRequest {
         let mut frame = Vec::new();
         answer.encode(&mut frame);
         self.origin.reading.store(false, Ordering::Release);
-        self.origin.outbox.push_answers(&frame, 0);
+        self.origin.outbox.push_answers(&frame);
     }
 
     fn failed(&self) -> Packet {

@@ -2,10 +2,13 @@
 
 use bytes::Bytes;
 use postrider_protocol::{
-    Reason, Tlvs,
+    HEADER_BYTES, Reason, Tlvs,
     packet::{Packet, ReplyPacket, SendackPacket},
     tag,
 };
+
+/// What most answers take: a SENDACK without TLVs.
+pub(super) const ANSWER_BYTES: usize = HEADER_BYTES + 26;
 
 /// A refusal: the reason, when to come back, and what is wrong.
 #[derive(Clone, Copy, Debug)]
@@ -41,6 +44,11 @@ pub(super) enum Outcome {
 }
 
 impl Outcome {
+    /// For a command that came to a worker that does not own its slot.
+    pub(super) const fn elsewhere() -> Self {
+        Self::Refused(Refusal::new(Reason::Internal, "slot of another worker"))
+    }
+
     fn fields(&self) -> (Reason, u64, u64, Tlvs) {
         match self {
             Self::Stored { seq, time_ms } => (Reason::Ok, *seq, *time_ms, Tlvs::new()),

@@ -4,12 +4,13 @@ use std::collections::BTreeSet;
 use std::sync::{Arc, atomic::Ordering};
 
 use postrider_protocol::{Channel, Id, ImageKind, Reason, Tlvs, packet::groups};
-use postrider_storage::{ConversationRow, MemberRow, StoreError, fold};
+use postrider_storage::{MemberRow, StoreError, fold};
 
 use super::{
     answer::{Outcome, Refusal},
     command::{GroupChange, Origin},
-    decide::{Audience, Decider, Members},
+    decide::Decider,
+    decided::{Audience, Members},
     draft::Draft,
 };
 
@@ -41,89 +42,59 @@ impl Decider {
         };
         let (tlvs, mut body) = (Tlvs::new(), Vec::new());
         groups::write_users(&mut body, &users);
-        let kind = kind.number();
-        let crc = fold::intent(kind, 0, channel, &tlvs, &body);
-        let draft = Draft { kind, flags: 0, channel, number, oldest, read: 0, tlvs: &tlvs, body: &body, crc };
-        if let Some(outcome) = self.admit(origin, &draft, late)? {
+        let draft = Draft::new(kind.number(), (number, oldest), 0, channel, &tlvs, &body);
+        let max = self.rules.max_members;
+        let Some(case) = self.case(origin, channel, true, late)? else { return Ok(Outcome::elsewhere()) };
+        if let Some(outcome) = case.admit(&draft) {
             return Ok(outcome);
         }
-        let resolved = match self.resolve(origin, change, channel, &users)? {
+        let (head, before) = (case.parts.channel.head, case.parts.channel.members.clone().unwrap_or_default());
+        let resolved = match resolve(&origin.user, change, &users, (head, before), max) {
             Ok(resolved) => resolved,
             Err(refusal) => return Ok(Outcome::Refused(refusal)),
         };
         let mut rows = Vec::with_capacity(resolved.users.len());
         for user in resolved.users {
-            let row = self.conversation(origin.tenant, &user, channel)?;
+            let row = case.conversation(&user)?;
             rows.push((user, row));
         }
         let after = Arc::new(resolved.after);
         let audience = Audience::Change(resolved.before, Arc::clone(&after));
-        self.accept(origin, &draft, audience, rows, Some(after))
-    }
-
-    fn resolve(
-        &mut self,
-        origin: &Origin,
-        change: GroupChange,
-        channel: &Channel,
-        users: &[Id],
-    ) -> Result<Result<Resolved, Refusal>, StoreError> {
-        let Some((head, before)) = self.group_now(origin.tenant, channel)? else {
-            return Ok(Err(Refusal::new(Reason::Internal, "slot of another worker")));
-        };
-        let max = self.rules.max_members;
-        Ok(match change {
-            GroupChange::Create if head > 0 => Err(Refusal::new(Reason::AlreadyExists, "the group exists")),
-            GroupChange::Create => create(&origin.user, users, max),
-            GroupChange::Add | GroupChange::Remove if !before.0.contains_key(&origin.user) => {
-                Err(Refusal::new(Reason::NoChannel, "no such channel for this user"))
-            }
-            GroupChange::Add => add(before, users, head, max),
-            GroupChange::Remove => remove(&origin.user, before, users),
-        })
-    }
-
-    fn group_now(&mut self, tenant: u32, channel: &Channel) -> Result<Option<(u64, Arc<Members>)>, StoreError> {
-        let store = Arc::clone(&self.store);
-        let Some(slot) = self.slot(tenant, channel) else { return Ok(None) };
-        let state = slot.channel(&store, tenant, channel)?;
-        Ok(Some((state.head, state.members.clone().unwrap_or_default())))
+        Ok(case.accept(&draft, audience, rows, Some(after)))
     }
 
     /// The user's read mark of a channel.
     pub(super) fn read_mark(
         &mut self,
         origin: &Origin,
-        (number, oldest): (u64, u64),
+        numbers: (u64, u64),
         channel: &Channel,
         seq: u64,
         late: bool,
     ) -> Result<Outcome, StoreError> {
         let (tlvs, body) = (Tlvs::new(), seq.to_be_bytes());
-        let crc = fold::intent(fold::READ_KIND, 0, channel, &tlvs, &body);
-        let draft =
-            Draft { kind: fold::READ_KIND, flags: 0, channel, number, oldest, read: 0, tlvs: &tlvs, body: &body, crc };
-        if let Some(outcome) = self.admit(origin, &draft, late)? {
+        let draft = Draft::new(fold::READ_KIND, numbers, 0, channel, &tlvs, &body);
+        let Some(case) = self.case(origin, channel, true, late)? else { return Ok(Outcome::elsewhere()) };
+        if let Some(outcome) = case.admit(&draft) {
             return Ok(outcome);
         }
-        match self.visible(origin, channel)? {
-            None => Ok(Outcome::Refused(Refusal::new(Reason::NoChannel, "no such channel for this user"))),
+        Ok(match case.visible()? {
+            None => Outcome::Refused(Refusal::new(Reason::NoChannel, "no such channel for this user")),
             Some((_, last)) if seq > last => {
-                Ok(Outcome::Refused(Refusal::new(Reason::EpochMismatch, "the read mark lies above the head")))
+                Outcome::Refused(Refusal::new(Reason::EpochMismatch, "the read mark lies above the head"))
             }
-            Some((row, _)) => {
-                self.accept(origin, &draft, Audience::Nobody, vec![(origin.user.clone(), Some(row))], None)
-            }
-        }
+            Some((row, _)) => case.accept(&draft, Audience::Nobody, vec![(origin.user.clone(), Some(row))], None),
+        })
     }
 
     /// The device's cursor: nobody waits for it. One that the user may not have closes the connection.
-    pub(super) fn cursor(&mut self, origin: &Arc<Origin>, channel: &Channel, seq: u64) -> Result<(), StoreError> {
+    pub(super) fn cursor(&mut self, origin: &Origin, channel: &Channel, seq: u64) -> Result<(), StoreError> {
         let Some(device) = &origin.device else { return Ok(()) };
         if self.rules.full.load(Ordering::Relaxed) {
             return Ok(());
         }
-        let row = match self.visible(origin, channel)? {
+        let Some(case) = self.case(origin, channel, false, false)? else { return Ok(()) };
+        let row = match case.visible()? {
             Some((row, last)) if seq <= last => row,
             _ => {
                 origin.outbox.close(Reason::ProtocolViolation);
@@ -135,29 +106,28 @@ impl Decider {
         }
         let tlvs = Tlvs::from_pairs([(fold::DEVICE_TAG, device.as_bytes())]);
         let body = seq.to_be_bytes();
-        let draft = Draft {
-            kind: fold::CURSOR_KIND,
-            flags: 0,
-            channel,
-            number: 0,
-            oldest: 0,
-            read: 0,
-            tlvs: &tlvs,
-            body: &body,
-            crc: 0,
-        };
-        self.accept(origin, &draft, Audience::Nobody, vec![(origin.user.clone(), Some(row))], None)?;
+        let draft = Draft::new(fold::CURSOR_KIND, (0, 0), 0, channel, &tlvs, &body);
+        case.accept(&draft, Audience::Nobody, vec![(origin.user.clone(), Some(row))], None);
         Ok(())
     }
+}
 
-    /// The user's row of the channel and the last seq that they may see.
-    fn visible(&mut self, origin: &Origin, channel: &Channel) -> Result<Option<(ConversationRow, u64)>, StoreError> {
-        let Some(row) = self.conversation(origin.tenant, &origin.user, channel)? else { return Ok(None) };
-        let store = Arc::clone(&self.store);
-        let Some(slot) = self.slot(origin.tenant, channel) else { return Ok(None) };
-        let head = slot.channel(&store, origin.tenant, channel)?.head;
-        let last = row.visible_to.unwrap_or(head);
-        Ok(Some((row, last)))
+/// What `change` by `user` comes to in a group with this head and these members.
+fn resolve(
+    user: &Id,
+    change: GroupChange,
+    users: &[Id],
+    (head, before): (u64, Arc<Members>),
+    max: usize,
+) -> Result<Resolved, Refusal> {
+    match change {
+        GroupChange::Create if head > 0 => Err(Refusal::new(Reason::AlreadyExists, "the group exists")),
+        GroupChange::Create => create(user, users, max),
+        GroupChange::Add | GroupChange::Remove if !before.0.contains_key(user) => {
+            Err(Refusal::new(Reason::NoChannel, "no such channel for this user"))
+        }
+        GroupChange::Add => add(before, users, head, max),
+        GroupChange::Remove => remove(user, before, users),
     }
 }
 

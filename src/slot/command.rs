@@ -150,6 +150,15 @@ pub struct Submission {
     pub commands: Vec<Command>,
 }
 
+impl Submission {
+    /// How many commands, and how many bytes of bodies.
+    #[must_use]
+    pub fn size(&self) -> (usize, usize) {
+        let bytes = |command: &Command| if let Command::Send(packet) = command { packet.body.len() } else { 0 };
+        (self.commands.len(), self.commands.iter().map(bytes).sum())
+    }
+}
+
 /// The answers to one submission, encoded; they leave with the batch in which they were decided.
 #[derive(Clone, Debug)]
 pub struct Answers {

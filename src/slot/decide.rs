@@ -2,32 +2,21 @@
 //! comes with the batch, and what it decides leaves as a value. Nothing here is visible to anyone before it is
 //! committed; every answer, also a refusal, leaves with the batch in which it was decided.
 
-use std::collections::{BTreeMap, BTreeSet, HashMap};
-use std::ops::Range;
-use std::sync::{
-    Arc,
-    atomic::{AtomicBool, Ordering},
-};
+use std::sync::{Arc, atomic::AtomicBool};
 
-use bytes::Bytes;
-use postrider_protocol::{
-    Channel, ChannelKind, HEADER_BYTES, Id, ImageKind, Kind, Reason, Tlvs, frame, packet::SendPacket, tag,
-};
-use postrider_storage::{ConversationRow, Entry, MemberRow, Placed, SlotState, Store, StoreError, fold};
+use postrider_protocol::{Channel, ChannelKind, ImageKind, Kind, Reason, Tlvs, packet::SendPacket, tag};
+use postrider_storage::{SlotState, Store, StoreError};
 
 use super::{
-    answer::{Outcome, Refusal},
+    answer::{ANSWER_BYTES, Outcome, Refusal},
+    case::Case,
     command::{Answers, Command, Origin, Submission},
-    dedup::{Known, look_up},
-    draft::{Draft, check_packet, first_rows, write_image},
+    decided::{Audience, Decided},
+    draft::{Draft, check_packet, first_rows},
     state::Slot,
     worker_of,
 };
 use crate::{metrics::Metrics, rate::Rates};
-
-/// A connection whose user sends more than they may is not read for so long: refusing costs nearly as much as
-/// storing. No longer than an honest client is told to wait.
-const PAUSE_MS: u64 = 100;
 
 /// Two clocks, read once for each batch.
 #[derive(Clone, Copy, Debug)]
@@ -53,89 +42,25 @@ pub struct Rules {
     pub metrics: Arc<Metrics>,
 }
 
-/// The members of a group, by id.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Members(pub BTreeMap<Id, MemberRow>);
-
-/// Who is told of an entry.
-#[derive(Clone, Debug)]
-pub enum Audience {
-    /// Both users of the person channel.
-    Person,
-    /// These members.
-    Members(Arc<Members>),
-    /// The members before and after a change.
-    Change(Arc<Members>, Arc<Members>),
-    /// Nobody.
-    Nobody,
-}
-
-/// One entry, decided: what the log stores, what readers will see once it is durable, and whom to tell.
-#[derive(Clone, Debug)]
-pub struct Accepted {
-    /// For the log.
-    pub placed: Placed,
-    /// Its channel.
-    pub channel: Channel,
-    /// Its seq; 0 for a control entry.
-    pub seq: u64,
-    /// Its time.
-    pub time_ms: u64,
-    /// The whole RECV frame; the entry's image is a slice of it.
-    pub frame: Bytes,
-    /// Whom to tell.
-    pub audience: Audience,
-    /// The connection that is not told, because its answer says it.
-    pub except: u64,
-    /// The members of a group from this entry on, when it changed them.
-    pub members: Option<Arc<Members>>,
-    /// Rows that it changed.
-    pub conversations: Vec<(Id, ConversationRow)>,
-}
-
-/// What one call of [`Decider::decide`] decided.
-#[derive(Clone, Debug, Default)]
-pub struct Decided {
-    /// New entries, per slot in the order of their positions.
-    pub accepted: Vec<Accepted>,
-    /// The answers, to be sent when the entries are durable.
-    pub answers: Vec<Answers>,
-}
-
 /// See the module.
 #[derive(Debug)]
 pub struct Decider {
     pub(super) store: Arc<Store>,
     pub(super) rules: Arc<Rules>,
-    slots: HashMap<u8, Slot>,
+    /// By number; those of other workers are not here.
+    slots: Vec<Option<Slot>>,
     now: Now,
-    /// The frames of the batch being decided.
-    frames: Vec<u8>,
-    /// Its entries, whose frames lie there until the batch is sealed.
-    unsealed: Vec<Unsealed>,
-}
-
-/// An accepted entry without its bytes.
-#[derive(Debug)]
-struct Unsealed {
-    accepted: Accepted,
-    frame: Range<usize>,
-    head_len: u32,
-    oldest: u64,
-    read: u64,
+    /// What this batch has come to.
+    decided: Decided,
 }
 
 impl Decider {
     /// The owner of the slots that [`worker_of`] gives to `worker` of `workers`; `slots` as the store was opened.
     #[must_use]
     pub fn new(store: Arc<Store>, rules: Arc<Rules>, slots: &[SlotState], worker: usize, workers: usize) -> Self {
-        let slots = (0..=u8::MAX)
-            .zip(slots)
-            .filter(|(slot, _)| worker_of(*slot, workers) == worker)
-            .map(|(slot, state)| (slot, Slot::new(slot, state)))
-            .collect();
-        let now = Now { wall_ms: 0, mono_ms: 0 };
-        Self { store, rules, slots, now, frames: Vec::new(), unsealed: Vec::new() }
+        let own = |(slot, state)| (worker_of(slot, workers) == worker).then(|| Slot::new(slot, state));
+        let slots = (0..=u8::MAX).zip(slots).map(own).collect();
+        Self { store, rules, slots, now: Now { wall_ms: 0, mono_ms: 0 }, decided: Decided::default() }
     }
 
     /// Decides everything in `submissions`, in order.
@@ -144,37 +69,28 @@ impl Decider {
     /// When the store cannot be read; then the process must end, for part of the batch is decided and never stored.
     pub fn decide(&mut self, now: Now, submissions: Vec<Submission>) -> Result<Decided, StoreError> {
         self.now = now;
-        let mut answers = Vec::with_capacity(submissions.len());
+        let size = |(commands, bytes), submission: &Submission| {
+            (commands + submission.commands.len(), bytes + submission.size().1)
+        };
+        let (commands, bytes) = submissions.iter().fold((0, 0), size);
+        self.decided = Decided::sized(submissions.len(), commands, bytes);
         for submission in submissions {
-            let mut answer = Answers { origin: submission.origin, frames: Vec::new(), count: 0 };
+            let frames = Vec::with_capacity(submission.commands.len() * ANSWER_BYTES);
+            let mut answer = Answers { origin: submission.origin, frames, count: 0 };
             let late = now.mono_ms.saturating_sub(submission.at_ms) > self.rules.busy_after_ms;
-            for command in submission.commands {
-                self.command(&answer.origin, &command, late, &mut answer.frames)?;
+            for command in &submission.commands {
+                self.command(&answer.origin, command, late, &mut answer.frames)?;
                 answer.count += 1;
             }
-            answers.push(answer);
+            self.decided.answers.push(answer);
         }
-        Ok(Decided { accepted: self.seal(), answers })
-    }
-
-    /// Turns the drafts of this batch into entries over one shared buffer.
-    fn seal(&mut self) -> Vec<Accepted> {
-        let frames = Bytes::from(std::mem::take(&mut self.frames));
-        let mut touched = BTreeSet::new();
-        let mut sealed = Vec::with_capacity(self.unsealed.len());
-        for Unsealed { mut accepted, frame, head_len, oldest, read } in std::mem::take(&mut self.unsealed) {
-            accepted.frame = frames.slice(frame);
-            let image = accepted.frame.slice(HEADER_BYTES..);
-            accepted.placed.entry = Entry::new(accepted.placed.entry.tenant, oldest, read, image, head_len);
-            touched.insert(accepted.placed.slot);
-            sealed.push(accepted);
-        }
-        for slot in touched {
-            if let Some(slot) = self.slots.get_mut(&slot) {
+        let decided = std::mem::take(&mut self.decided);
+        for run in &decided.runs {
+            if let Some(Some(slot)) = self.slots.get_mut(usize::from(run.slot)) {
                 slot.sweep(&self.store);
             }
         }
-        sealed
+        Ok(decided)
     }
 
     fn command(
@@ -223,27 +139,18 @@ impl Decider {
         } else {
             &packet.tlvs
         };
-        let mut draft = Draft {
-            kind: ImageKind::Message.number(),
-            flags: packet.flags,
-            channel: &packet.channel,
-            number: packet.number,
-            oldest: packet.oldest,
-            read: 0,
-            tlvs,
-            body: &packet.body,
-            crc: fold::intent(ImageKind::Message.number(), packet.flags, &packet.channel, tlvs, &packet.body),
-        };
-        if let Some(outcome) = self.admit(origin, &draft, late)? {
+        let message = ImageKind::Message.number();
+        let numbers = (packet.number, packet.oldest);
+        let mut draft = Draft::new(message, numbers, packet.flags, &packet.channel, tlvs, &packet.body);
+        let Some(case) = self.case(origin, draft.channel, true, late)? else { return Ok(Outcome::elsewhere()) };
+        if let Some(outcome) = case.admit(&draft) {
             return Ok(outcome);
         }
-        let Some(slot) = self.slots.get_mut(&draft.channel.slot(origin.tenant)) else {
-            return Ok(Outcome::Refused(Refusal::new(Reason::Internal, "slot of another worker")));
-        };
-        let channel = slot.channel(&self.store, origin.tenant, draft.channel)?;
         let audience = match draft.channel.kind() {
             ChannelKind::Person if draft.channel.side_of(origin.user.as_bytes()).is_some() => Some(Audience::Person),
-            ChannelKind::Group => channel
+            ChannelKind::Group => case
+                .parts
+                .channel
                 .members
                 .as_ref()
                 .filter(|members| members.0.contains_key(&origin.user))
@@ -254,124 +161,29 @@ impl Decider {
             return Ok(Outcome::Refused(Refusal::new(Reason::NoChannel, "no such channel for this user")));
         };
         // The read mark never goes beyond what was there to be read.
-        draft.read = read.min(channel.head);
-        let mut rows = if channel.head == 0 { first_rows(draft.channel) } else { Vec::new() };
+        let head = case.parts.channel.head;
+        draft.read = read.min(head);
+        let mut rows = if head == 0 { first_rows(draft.channel) } else { Vec::new() };
         if draft.read > 0 && rows.is_empty() {
-            let row = self.conversation(origin.tenant, &origin.user, draft.channel)?;
-            rows.push((origin.user.clone(), row));
+            rows.push((origin.user.clone(), case.conversation(&origin.user)?));
         }
-        self.accept(origin, &draft, audience, rows, None)
+        Ok(case.accept(&draft, audience, rows, None))
     }
 
-    /// The checks that every numbered command passes: the table of senders first, then what refuses for now. None
-    /// when it is to be decided.
-    pub(super) fn admit(
-        &mut self,
-        origin: &Origin,
-        draft: &Draft<'_>,
-        late: bool,
-    ) -> Result<Option<Outcome>, StoreError> {
-        let Some(slot) = self.slots.get_mut(&draft.channel.slot(origin.tenant)) else {
-            return Ok(Some(Outcome::Refused(Refusal::new(Reason::Internal, "slot of another worker"))));
-        };
-        let table = slot.senders(&self.store, origin.tenant, &origin.user)?;
-        let refusal = match look_up(table, origin.sender, draft.number, draft.crc) {
-            Known::Same { seq, time_ms } => return Ok(Some(Outcome::Stored { seq, time_ms })),
-            Known::Conflict => Some(Refusal::new(Reason::DedupConflict, "the number is bound to other content")),
-            Known::Stale => Some(Refusal::new(Reason::Stale, "the number is below the sender's floor")),
-            Known::Expired => Some(Refusal::new(Reason::SenderExpired, "the sender may be forgotten")),
-            Known::New => self.refused_for_now(origin, draft, late),
-        };
-        Ok(refusal.map(Outcome::Refused))
-    }
-
-    fn refused_for_now(&self, origin: &Origin, draft: &Draft<'_>, late: bool) -> Option<Refusal> {
-        let refusal = if let Some(reason) = origin.stuck.check(draft.number, draft.oldest) {
-            Some(Refusal::later(reason, 100, "a lower number was refused for now"))
-        } else if late {
-            Some(Refusal::later(Reason::Busy, 1_000, "waited too long for its turn"))
-        } else if self.rules.full.load(Ordering::Relaxed) {
-            Some(Refusal::later(Reason::StorageFull, 5_000, "too little space"))
-        } else {
-            let wait = self.rules.rates.charge(origin.tenant, &origin.user, self.now.mono_ms).err();
-            wait.map(|ms| Refusal::later(Reason::RateLimited, ms, "more than the user may send"))
-        };
-        if let Some(refusal) = &refusal {
-            origin.stuck.refuse(draft.number, refusal.reason);
-            if refusal.reason == Reason::RateLimited {
-                origin.paused_until_ms.store(self.now.mono_ms + PAUSE_MS, Ordering::Release);
-            }
-        }
-        refusal
-    }
-
-    pub(super) fn slot(&mut self, tenant: u32, channel: &Channel) -> Option<&mut Slot> {
-        self.slots.get_mut(&channel.slot(tenant))
-    }
-
-    pub(super) fn conversation(
-        &mut self,
-        tenant: u32,
-        user: &Id,
+    /// What a command for `channel` is decided on; none when its slot is another worker's. A command that `is_numbered`
+    /// passes through its sender's table.
+    pub(super) fn case<'a>(
+        &'a mut self,
+        origin: &'a Origin,
         channel: &Channel,
-    ) -> Result<Option<ConversationRow>, StoreError> {
-        match self.slots.get_mut(&channel.slot(tenant)) {
-            Some(slot) => slot.conversation(&self.store, tenant, user, channel),
-            None => Ok(None),
-        }
-    }
-
-    /// Gives the next seq and position, writes the frame, and applies the entry to the slot. `rows` are folded with
-    /// the entry; `members` replaces the group's.
-    pub(super) fn accept(
-        &mut self,
-        origin: &Origin,
-        draft: &Draft<'_>,
-        audience: Audience,
-        rows: Vec<(Id, Option<ConversationRow>)>,
-        members: Option<Arc<Members>>,
-    ) -> Result<Outcome, StoreError> {
-        let number = draft.channel.slot(origin.tenant);
-        let Some(slot) = self.slots.get_mut(&number) else {
-            return Ok(Outcome::Refused(Refusal::new(Reason::Internal, "slot of another worker")));
-        };
-        let channel = (origin.tenant, draft.channel);
-        let is_sequenced = draft.kind < fold::CURSOR_KIND;
-        // Never before its sender was issued, also when the clock went back since: so the newest time in the log is
-        // above every sender that it knows, and senders issued after a start are too.
-        let time_ms = self.now.wall_ms.max(origin.issued_ms());
-        let place = slot.place(&self.store, channel, is_sequenced, members.as_ref(), time_ms)?;
-        let image = draft.image(origin, place);
-        let start = self.frames.len();
-        let head_len = frame::append(&mut self.frames, Kind::Recv, |out| write_image(out, &image, draft.body));
-        let conversations = slot.fold_conversations(channel, place.position, &image, draft.read, rows);
-        if draft.number > 0 {
-            let table = slot.senders(&self.store, origin.tenant, &origin.user)?;
-            let (sender, number, oldest, crc) = (origin.sender, draft.number, draft.oldest, draft.crc);
-            table.apply(
-                place.position,
-                &fold::Numbered { sender, number, oldest, seq: place.seq, time_ms: place.time_ms, crc },
-            );
-        }
-        let entry = Entry::new(origin.tenant, draft.oldest, draft.read, Bytes::new(), 0);
-        let accepted = Accepted {
-            placed: Placed { slot: number, position: place.position, entry },
-            channel: image.channel,
-            seq: place.seq,
-            time_ms: place.time_ms,
-            frame: Bytes::new(),
-            audience,
-            except: origin.session,
-            members,
-            conversations,
-        };
-        self.unsealed.push(Unsealed {
-            accepted,
-            frame: start..self.frames.len(),
-            head_len: u32::try_from(head_len).unwrap_or(u32::MAX),
-            oldest: draft.oldest,
-            read: draft.read,
-        });
-        Ok(Outcome::Stored { seq: place.seq, time_ms: place.time_ms })
+        is_numbered: bool,
+        late: bool,
+    ) -> Result<Option<Case<'a>>, StoreError> {
+        let number = channel.slot(origin.tenant);
+        let Some(Some(slot)) = self.slots.get_mut(usize::from(number)) else { return Ok(None) };
+        let user = is_numbered.then_some(&origin.user);
+        let parts = slot.parts(&self.store, origin.tenant, channel, user)?;
+        let (store, rules, decided) = (&*self.store, &*self.rules, &mut self.decided);
+        Ok(Some(Case { store, rules, now: self.now, decided, origin, late, slot: number, parts }))
     }
 }

@@ -2,10 +2,10 @@
 
 use bytes::Bytes;
 use postrider_protocol::{
-    BODY_BYTES, Channel, ChannelKind, From, Id, Image, ImageKind, ImageView, Reason, Tlvs, image_flag,
+    BODY_BYTES, Channel, ChannelKind, From, Id, Image, ImageView, Kind, Reason, Tlvs, frame, image_flag,
     packet::SendPacket, tag,
 };
-use postrider_storage::ConversationRow;
+use postrider_storage::{ConversationRow, fold};
 
 use super::{answer::Refusal, command::Origin, state::Place};
 
@@ -19,43 +19,77 @@ pub(super) struct Draft<'a> {
     pub read: u64,
     pub tlvs: &'a Tlvs,
     pub body: &'a [u8],
-    pub crc: u32,
+    /// The CRC of TLVs and body as they will be stored, see [`fold::tail_crc`].
+    pub tail: u32,
+    /// The CRC of all that it asks for, see [`fold::intent`].
+    pub intent: u32,
 }
 
-impl Draft<'_> {
-    /// The image that it becomes at `place`; a message's body is left out, for nothing but its writing needs it.
+impl<'a> Draft<'a> {
+    /// Of a command with this number and oldest.
+    pub(super) fn new(
+        kind: u8,
+        (number, oldest): (u64, u64),
+        flags: u16,
+        channel: &'a Channel,
+        tlvs: &'a Tlvs,
+        body: &'a [u8],
+    ) -> Self {
+        let tail = fold::tail_crc(tlvs, body);
+        let intent = fold::intent_of_tail(kind, flags, channel.as_bytes(), tail);
+        Self { kind, flags, channel, number, oldest, read: 0, tlvs, body, tail, intent }
+    }
+
+    /// Whether its entry gets a seq.
+    pub(super) const fn is_sequenced(&self) -> bool {
+        self.kind < fold::CURSOR_KIND
+    }
+
+    /// What the table of senders keeps of it at `place`.
+    pub(super) fn numbered(&self, origin: &Origin, place: Place) -> fold::Numbered {
+        fold::Numbered {
+            sender: origin.sender,
+            number: self.number,
+            oldest: self.oldest,
+            seq: place.seq,
+            time_ms: place.time_ms,
+            crc: self.intent,
+        }
+    }
+
+    /// The image that it becomes at `place`.
     pub(super) fn image(&self, origin: &Origin, place: Place) -> Image {
-        let is_message = self.kind == ImageKind::Message.number();
         Image {
             kind: self.kind,
             flags: self.flags,
             seq: place.seq,
             time_ms: place.time_ms,
-            channel: self.channel.detached(),
+            channel: self.channel.clone(),
             from: From::of(&origin.user, self.channel),
             sender: origin.sender,
             number: self.number,
             tlvs: self.tlvs.clone(),
-            body: if is_message { Bytes::new() } else { Bytes::copy_from_slice(self.body) },
+            body: Bytes::copy_from_slice(self.body),
         }
     }
-}
 
-/// Appends `image` with `body`; returns the length of its head.
-pub(super) fn write_image(out: &mut Vec<u8>, image: &Image, body: &[u8]) -> usize {
-    ImageView {
-        kind: image.kind,
-        flags: image.flags,
-        seq: image.seq,
-        time_ms: image.time_ms,
-        channel: &image.channel,
-        from: &image.from,
-        sender: image.sender,
-        number: image.number,
-        tlvs: &image.tlvs,
-        body,
+    /// Appends the RECV frame with that image; returns the length of the image's head.
+    pub(super) fn write(&self, out: &mut Vec<u8>, origin: &Origin, place: Place) -> usize {
+        let from = From::of(&origin.user, self.channel);
+        let view = ImageView {
+            kind: self.kind,
+            flags: self.flags,
+            seq: place.seq,
+            time_ms: place.time_ms,
+            channel: self.channel,
+            from: &from,
+            sender: origin.sender,
+            number: self.number,
+            tlvs: self.tlvs,
+            body: self.body,
+        };
+        frame::append(out, Kind::Recv, |out| view.write(out))
     }
-    .write(out)
 }
 
 /// The rows that the first message of a person channel makes.

@@ -2,15 +2,18 @@
 //! for its channels (`decide`); everything here is bounded, and a session that finds a worker's queue full waits.
 
 mod answer;
+mod case;
 mod change;
 mod command;
 mod decide;
+mod decided;
 mod dedup;
 mod draft;
 mod state;
 
 pub use command::{Answers, Command, GroupChange, Origin, Stuck, Submission};
-pub use decide::{Accepted, Audience, Decided, Decider, Members, Now, Rules};
+pub use decide::{Decider, Now, Rules};
+pub use decided::{Accepted, Audience, Decided, Members, Run};
 
 /// Which worker, of `workers`, owns `slot`.
 #[must_use]

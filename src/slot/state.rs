@@ -5,16 +5,19 @@ use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 
 use postrider_protocol::{Channel, ChannelKind, Id, Image};
-use postrider_storage::{ConversationRow, SenderTable, SlotState, Store, StoreError};
+use postrider_storage::{ConversationRow, SenderTable, SlotState, Store, StoreError, plant};
 
-use super::decide::Members;
+use super::decided::Members;
+use crate::keyed::Keyed;
 
 /// A slot lets go of covered rows when it holds more than this many.
-const SWEEP_AT: usize = 4_096;
+const SWEEP_AT: usize = 512;
 
 /// A channel at its decided end.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug)]
 pub(super) struct ChannelState {
+    /// Itself, in memory of its own.
+    pub channel: Channel,
     /// The last seq given.
     pub head: u64,
     /// Position of the last sequenced entry.
@@ -34,102 +37,42 @@ pub(super) struct Place {
     pub time_ms: u64,
 }
 
-/// One slot.
+/// Where a slot ends.
 #[derive(Debug)]
-pub(super) struct Slot {
-    number: u8,
+pub(super) struct End {
     /// Position of the last entry.
     position: u64,
     /// Time of the last entry.
     time_ms: u64,
-    channels: HashMap<(u32, Channel), ChannelState>,
-    senders: HashMap<(u32, Id), SenderTable>,
-    conversations: HashMap<(u32, Id, Channel), ConversationRow>,
-    sweep_at: usize,
 }
 
-impl Slot {
-    pub(super) fn new(number: u8, state: &SlotState) -> Self {
-        Self {
-            number,
-            position: state.position,
-            time_ms: state.time_ms,
-            channels: HashMap::new(),
-            senders: HashMap::new(),
-            conversations: HashMap::new(),
-            sweep_at: SWEEP_AT,
-        }
-    }
-
-    /// The channel, loaded if need be; a head of 0 means that it does not exist.
-    pub(super) fn channel(
-        &mut self,
-        store: &Store,
-        tenant: u32,
-        channel: &Channel,
-    ) -> Result<&mut ChannelState, StoreError> {
-        let key = (tenant, channel.clone());
-        if !self.channels.contains_key(&key) {
-            let state = load_channel(store, tenant, channel)?;
-            self.channels.insert((tenant, channel.detached()), state);
-        }
-        Ok(self.channels.entry(key).or_default())
-    }
-
-    /// The senders of a user, loaded if need be.
-    pub(super) fn senders(&mut self, store: &Store, tenant: u32, user: &Id) -> Result<&mut SenderTable, StoreError> {
-        let key = (tenant, user.clone());
-        if !self.senders.contains_key(&key) {
-            let table = if postrider_storage::plant::is(postrider_storage::plant::Fault::DedupInMemory) {
-                SenderTable::default()
-            } else {
-                store.senders(self.number, tenant, user)?
-            };
-            self.senders.insert((tenant, user.detached()), table);
-        }
-        Ok(self.senders.entry(key).or_default())
-    }
-
-    /// A user's row of a channel, if they have one.
-    pub(super) fn conversation(
-        &mut self,
-        store: &Store,
-        tenant: u32,
-        user: &Id,
-        channel: &Channel,
-    ) -> Result<Option<ConversationRow>, StoreError> {
-        match self.conversations.get(&(tenant, user.clone(), channel.clone())) {
-            Some(row) => Ok(Some(row.clone())),
-            None => store.conversation(tenant, user, channel),
-        }
-    }
-
-    /// Gives the next place in the slot, and in the channel when the entry is sequenced; `members` replaces the group's.
-    pub(super) fn place(
-        &mut self,
-        store: &Store,
-        (tenant, channel): (u32, &Channel),
-        is_sequenced: bool,
-        members: Option<&Arc<Members>>,
-        wall_ms: u64,
-    ) -> Result<Place, StoreError> {
+impl End {
+    /// Gives the next place in the slot, and in `channel` when the entry is sequenced.
+    pub(super) fn place(&mut self, channel: &mut ChannelState, is_sequenced: bool, wall_ms: u64) -> Place {
         self.position += 1;
         self.time_ms = self.time_ms.max(wall_ms);
         let mut place = Place { position: self.position, seq: 0, time_ms: self.time_ms };
         if is_sequenced {
-            let state = self.channel(store, tenant, channel)?;
-            state.head += 1;
-            state.position = place.position;
-            place.seq = state.head;
-            if let Some(members) = members {
-                state.members = Some(Arc::clone(members));
-            }
+            channel.head += 1;
+            channel.position = place.position;
+            place.seq = channel.head;
         }
-        Ok(place)
+        place
+    }
+}
+
+/// Rows of users and channels that were changed and may not be in the store yet.
+#[derive(Debug, Default)]
+pub(super) struct Conversations(HashMap<(u32, Id, Channel), ConversationRow>);
+
+impl Conversations {
+    /// A user's row of a channel, if it is held here; otherwise the store's is current.
+    pub(super) fn get(&self, tenant: u32, user: &Id, channel: &Channel) -> Option<&ConversationRow> {
+        if self.0.is_empty() { None } else { self.0.get(&(tenant, user.clone(), channel.clone())) }
     }
 
-    /// Folds the entry `image` into `rows`, and keeps those that there are now until the store covers them.
-    pub(super) fn fold_conversations(
+    /// Folds the entry `image` into `rows`, and keeps those that there are now.
+    pub(super) fn fold(
         &mut self,
         (tenant, channel): (u32, &Channel),
         position: u64,
@@ -142,36 +85,92 @@ impl Slot {
             ConversationRow::apply(&mut row, position, &user, image, read);
             if let Some(row) = row {
                 let user = user.detached();
-                self.conversations.insert((tenant, user.clone(), channel.detached()), row.clone());
+                self.0.insert((tenant, user.clone(), channel.clone()), row.clone());
                 folded.push((user, row));
             }
         }
         folded
     }
+}
+
+/// One slot.
+#[derive(Debug)]
+pub(super) struct Slot {
+    number: u8,
+    end: End,
+    channels: Keyed<ChannelState>,
+    senders: Keyed<SenderTable>,
+    conversations: Conversations,
+    sweep_at: usize,
+}
+
+/// What a command is decided on.
+#[derive(Debug)]
+pub(super) struct Parts<'a> {
+    pub end: &'a mut End,
+    /// A head of 0 means that it does not exist.
+    pub channel: &'a mut ChannelState,
+    pub senders: Option<&'a mut SenderTable>,
+    pub conversations: &'a mut Conversations,
+}
+
+impl Slot {
+    pub(super) fn new(number: u8, state: &SlotState) -> Self {
+        Self {
+            number,
+            end: End { position: state.position, time_ms: state.time_ms },
+            channels: Keyed::default(),
+            senders: Keyed::default(),
+            conversations: Conversations::default(),
+            sweep_at: SWEEP_AT,
+        }
+    }
+
+    /// The channel and the senders of `user`, if one is given, loaded if need be.
+    pub(super) fn parts(
+        &mut self,
+        store: &Store,
+        tenant: u32,
+        channel: &Channel,
+        user: Option<&Id>,
+    ) -> Result<Parts<'_>, StoreError> {
+        let load = || load_channel(store, tenant, channel);
+        let channel = self.channels.get_or_try_make(tenant, channel.as_bytes(), load)?;
+        let mut senders = None;
+        if let Some(user) = user {
+            let load = || {
+                let is_forgetful = plant::is(plant::Fault::DedupInMemory);
+                if is_forgetful { Ok(SenderTable::default()) } else { store.senders(self.number, tenant, user) }
+            };
+            senders = Some(self.senders.get_or_try_make(tenant, user.as_bytes(), load)?);
+        }
+        Ok(Parts { end: &mut self.end, channel, senders, conversations: &mut self.conversations })
+    }
 
     /// Lets go of what the store covers, once there is much of it.
     pub(super) fn sweep(&mut self, store: &Store) {
-        let held = self.channels.len() + self.senders.len() + self.conversations.len();
+        let conversations = &mut self.conversations.0;
+        let held = self.channels.len() + self.senders.len() + conversations.len();
         if held < self.sweep_at {
             return;
         }
         let covered = store.covered(self.number);
         self.channels.retain(|_, channel| channel.position > covered);
-        // Letting go is the same in any order.
         self.senders.retain(|_, table| table.senders.iter().any(|row| row.used > covered));
-        self.conversations.retain(|_, row| row.position > covered);
-        let left = self.channels.len() + self.senders.len() + self.conversations.len();
+        // Letting go is the same in any order.
+        conversations.retain(|_, row| row.position > covered);
+        let left = self.channels.len() + self.senders.len() + conversations.len();
         self.sweep_at = SWEEP_AT.max(left * 2);
     }
 }
 
 fn load_channel(store: &Store, tenant: u32, channel: &Channel) -> Result<ChannelState, StoreError> {
-    let Some(row) = store.channel(tenant, channel)? else { return Ok(ChannelState::default()) };
-    let members = if channel.kind() == ChannelKind::Group {
-        let members: BTreeMap<_, _> = store.members(tenant, channel)?.into_iter().collect();
-        Some(Arc::new(Members(members)))
-    } else {
-        None
-    };
-    Ok(ChannelState { head: row.head, position: row.position, members })
+    let row = store.channel(tenant, channel)?;
+    let mut members = None;
+    if row.is_some() && channel.kind() == ChannelKind::Group {
+        let rows: BTreeMap<_, _> = store.members(tenant, channel)?.into_iter().collect();
+        members = Some(Arc::new(Members(rows)));
+    }
+    let row = row.unwrap_or_default();
+    Ok(ChannelState { channel: channel.detached(), head: row.head, position: row.position, members })
 }

@@ -4,7 +4,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use bytes::Bytes;
-use postrider::slot::Accepted;
+use postrider::slot::Decided;
 use postrider_protocol::{
     Channel, ChannelKind, HEADER_BYTES, Id, Image, ImageKind, Reason, Sender,
     frame::Decoder,
@@ -154,36 +154,38 @@ impl Oracle {
     }
 
     /// A commit says that these are durable.
-    pub fn committed(&mut self, accepted: &[Accepted]) -> Verdict {
-        if accepted.is_empty() {
-            return Ok(());
-        }
+    pub fn committed(&mut self, batch: &[Decided]) -> Verdict {
         let is_durable = self.disk.unsynced().0 == 0;
         ensure(is_durable || self.may_lose, "durable before told", || {
-            format!("{} entries are acknowledged and not synced", accepted.len())
+            let entries: usize = batch.iter().map(|decided| decided.accepted.len()).sum();
+            format!("{entries} entries are acknowledged and not synced")
         })?;
         if is_durable {
             self.at_risk.clear();
         } else {
             self.counters.add("lost syncs");
-            self.at_risk.extend(accepted.iter().map(|entry| entry.placed.slot));
+            self.at_risk.extend(batch.iter().flat_map(|decided| &decided.runs).map(|run| run.slot));
         }
-        for entry in accepted {
-            let slot = usize::from(entry.placed.slot);
-            self.positions[slot] += 1;
-            ensure(entry.placed.position == self.positions[slot], "I3 density", || {
-                format!("position {} of slot {slot} follows {}", entry.placed.position, self.positions[slot] - 1)
-            })?;
-            let bytes = entry.frame.slice(HEADER_BYTES..);
-            let image = Image::decode(bytes.clone()).expect("an image that decide made");
-            self.say(|| format!("  durable: {:?} {} of kind {}", entry.channel, entry.seq, image.kind));
-            if entry.placed.entry.read > 0 {
-                self.mark(&image, entry.placed.entry.read);
-            }
-            if entry.seq > 0 {
-                self.append(&bytes, &image)?;
-            } else {
-                self.control(&image);
+        for decided in batch {
+            for (run, entries) in decided.iter() {
+                let slot = usize::from(run.slot);
+                for entry in entries {
+                    self.positions[slot] += 1;
+                    ensure(entry.position == self.positions[slot], "I3 density", || {
+                        format!("position {} of slot {slot} follows {}", entry.position, self.positions[slot] - 1)
+                    })?;
+                    let bytes = Bytes::copy_from_slice(&decided.frame(entry)[HEADER_BYTES..]);
+                    let image = Image::decode(bytes.clone()).expect("an image that decide made");
+                    self.say(|| format!("  durable: {:?} {} of kind {}", run.channel, entry.seq, image.kind));
+                    if entry.read > 0 {
+                        self.mark(&image, entry.read);
+                    }
+                    if entry.seq > 0 {
+                        self.append(&bytes, &image)?;
+                    } else {
+                        self.control(&image);
+                    }
+                }
             }
         }
         Ok(())

@@ -16,7 +16,7 @@ use postrider::{
     rate::Rates,
     reader::{ReadLimits, Reader},
     session::{Effect, Issuer, ReadRequest, Session, Shared, Welcome},
-    slot::{Accepted, Decided, Decider, Now, Rules, Submission},
+    slot::{Decided, Decider, Now, Rules, Submission},
     view::View,
 };
 use postrider_protocol::{
@@ -111,7 +111,7 @@ pub struct Server {
     queues: Vec<VecDeque<Submission>>,
     decided: VecDeque<Decided>,
     committer: Committer,
-    deliveries: VecDeque<Vec<Accepted>>,
+    deliveries: VecDeque<Vec<Decided>>,
     written: VecDeque<Arc<Written>>,
     deliverer: Deliverer,
     materialiser: Materialiser,
@@ -274,8 +274,8 @@ impl Server {
                 return self.commit(some, now, oracle);
             }
             Stage::Deliver => {
-                if let Some(accepted) = self.deliveries.pop_front() {
-                    self.deliverer.deliver(&accepted);
+                if let Some(batch) = self.deliveries.pop_front() {
+                    batch.iter().for_each(|decided| self.deliverer.deliver(decided));
                 }
             }
             Stage::Feed => return Ok(self.feed()),
@@ -294,12 +294,13 @@ impl Server {
     fn commit(&mut self, batches: usize, now: Now, oracle: &mut Oracle) -> Verdict<Result<(), String>> {
         let before = self.waiting();
         self.idle_since = now.mono_ms;
-        match self.committer.commit(self.decided.drain(..batches).collect()) {
-            Ok(durable) => {
-                oracle.committed(&durable.accepted)?;
-                if let Some(written) = durable.written {
+        let mut batch: Vec<Decided> = self.decided.drain(..batches).collect();
+        match self.committer.commit(&mut batch) {
+            Ok(written) => {
+                if let Some(written) = written {
+                    oracle.committed(&batch)?;
                     self.written.push_back(written);
-                    self.deliveries.push_back(durable.accepted);
+                    self.deliveries.push_back(batch);
                 }
                 Ok(Ok(()))
             }

@@ -305,7 +305,7 @@ pub fn documents_name_what_exists(tree: &Tree) -> Findings {
 pub fn commit_keeps_its_order(tree: &Tree) -> Findings {
     let mut findings = Vec::new();
     for file in tree.0.iter().filter(|file| file.path == "src/commit.rs") {
-        let steps = ["log.append(", "log.wait(", "view.commit(", "answer(answers)"].map(|step| file.code.find(step));
+        let steps = ["log.append(", "log.wait(", "view.commit(", "answer(batch)"].map(|step| file.code.find(step));
         if steps.iter().any(Option::is_none) || !steps.is_sorted() {
             findings.push(format!("{}: append, wait, show, answer: found at {steps:?}", file.path));
         }
