@@ -114,6 +114,10 @@ pub struct Metrics {
     pub checkpoint_duration: Histogram,
     /// Bytes of log that the store does not hold yet.
     pub checkpoint_pending_bytes: Gauge,
+    /// Bytes of the log on disk.
+    pub log_bytes: Gauge,
+    /// Bytes of the store on disk.
+    pub store_bytes: Gauge,
     /// Bytes of live frames that wait in all outboxes.
     pub outbound_queue_bytes: Gauge,
     /// Slots whose channels this node writes.
@@ -189,6 +193,8 @@ impl Metrics {
             read_duration: register_seconds!(registry, "read_duration", "One LIST or SYNC"),
             checkpoint_duration: register_seconds!(registry, "checkpoint_duration", "One checkpoint of the store"),
             checkpoint_pending_bytes: register!(registry, "checkpoint_pending_bytes", "Log that the store lacks"),
+            log_bytes: register!(registry, "log_bytes", "The log on disk"),
+            store_bytes: register!(registry, "store_bytes", "The store behind the log, on disk"),
             outbound_queue_bytes: register!(registry, "outbound_queue_bytes", "Live bytes waiting in all outboxes"),
             slots_owned: register!(registry, "slots_owned", "Slots whose channels this node writes"),
             quarantined: register!(registry, "quarantined_reads", "Gaps told as quarantined"),

@@ -120,6 +120,7 @@ impl Stages {
             view: self.view,
             rules: self.rules,
             metrics: self.metrics,
+            clock: self.clock,
             reserve_bytes: self.reserve_bytes,
         };
         threads.push(spawn("materialise".to_owned(), move || filler.run(&from_log)));
@@ -323,6 +324,7 @@ struct Filler {
     view: Arc<View>,
     rules: Arc<Rules>,
     metrics: Arc<Metrics>,
+    clock: Clock,
     reserve_bytes: u64,
 }
 
@@ -338,6 +340,7 @@ impl Filler {
             if self.materialiser.is_due() && !self.rules.full.load(Ordering::Relaxed) {
                 self.checkpoint()?;
             }
+            self.retain()?;
         }
         self.checkpoint()
     }
@@ -351,6 +354,15 @@ impl Filler {
         };
         self.metrics.checkpoint_duration.observe(start.elapsed().as_secs_f64());
         self.view.release(|slot| self.store.covered(slot));
+        let gauge = |bytes| i64::try_from(bytes).unwrap_or(i64::MAX);
+        self.metrics.log_bytes.set(gauge(self.store.log_bytes().map_err(|error| error.to_string())?));
+        self.metrics.store_bytes.set(gauge(self.store.size_bytes()));
+        Ok(())
+    }
+
+    /// Does a piece of retention's work.
+    fn retain(&mut self) -> Result<(), String> {
+        self.materialiser.retain(self.clock.now().wall_ms).map_err(|error| error.to_string())?;
         Ok(())
     }
 

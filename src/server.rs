@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use postrider_bridge::{AcceptRules, Origins};
 use postrider_protocol::{BODY_BYTES, FRAME_PAYLOAD_BYTES, Reason, packet::Limits, session::server::ServerTimers};
-use postrider_storage::{Opened, Options, Progress, Recovery};
+use postrider_storage::{Opened, Options, Progress, Recovery, Retention};
 use tokio::{net::TcpListener, sync::Semaphore};
 use tokio_rustls::TlsAcceptor;
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
@@ -157,6 +157,11 @@ fn open_storage(config: &Config) -> Result<Opened, String> {
         cache_bytes: storage.cache_bytes.bytes(),
         reserve_bytes: storage.reserve_bytes.bytes(),
         ballast_bytes: storage.ballast_bytes.bytes(),
+        retention: Retention {
+            max_age_ms: millis(storage.retention.max_age),
+            max_bytes: storage.retention.max_bytes.bytes(),
+            snapshot_segments: storage.retention.snapshot_segments,
+        },
     };
     let mut told = 0;
     let mut progress = |progress: Progress| {

@@ -137,12 +137,17 @@ impl Config {
             ("commit.batch_bytes", self.commit.batch_bytes.0, FRAME),
             ("commit.batch_entries", self.commit.batch_entries.into(), 1),
             ("storage.segment_bytes", self.storage.segment_bytes.0, 2 * (self.commit.batch_bytes.0 + FRAME)),
+            ("storage.retention.snapshot_segments", self.storage.retention.snapshot_segments.into(), 1),
             ("storage.checkpoint_bytes", self.storage.checkpoint_bytes.0, 64 << 10),
         ];
         for (key, value, least) in at_least {
             if value < least {
                 problems.push(format!("{key}: {value} is too little, at least {least}"));
             }
+        }
+        let (kept, segment) = (self.storage.retention.max_bytes, self.storage.segment_bytes);
+        if kept.0 > 0 && kept < segment {
+            problems.push(format!("storage.retention.max_bytes: {kept} is less than one segment, {segment}"));
         }
         if self.slots.workers > 256 {
             problems.push("slots.workers: at most 256, the number of slots".to_owned());

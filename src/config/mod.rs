@@ -174,6 +174,17 @@ sections! {
         reserve_bytes: Size = Size::mib(256),
         /// A file that is given up when a start finds too little space.
         ballast_bytes: Size = Size::mib(64),
+        /// How long messages are kept. By default, for ever.
+        retention: Retention = Retention::default(),
+    }
+    /// How long messages are kept. By default, for ever.
+    Retention {
+        /// Messages older than this are dropped, a segment at a time, like `90d`; `0ms` keeps them for ever.
+        max_age: Duration = Duration::ZERO,
+        /// The oldest messages are dropped while the log is longer than this, like `20GiB`; `0B` sets no bound.
+        max_bytes: Size = Size(0),
+        /// Snapshots are written every so many segments; the log keeps at least what came after the older of two.
+        snapshot_segments: u32 = 4,
     }
     /// Who may connect.
     Auth {

@@ -147,7 +147,7 @@ impl Reader {
         })
     }
 
-    /// The seq above which the device syncs by itself: the latest of its cursor, the window and the age.
+    /// The seq above which the device syncs by itself: the latest of its cursor, the window, what was trimmed, and the age.
     fn sync_from(
         &self,
         asker: &Asker,
@@ -162,6 +162,7 @@ impl Reader {
             .max(head.saturating_sub(self.limits.window))
             .max(row.visible_from)
             .min(head);
+        low = self.store.trimmed_through(asker.tenant, channel, low + 1)?.max(low).min(head);
         let since_ms = now_ms.saturating_sub(self.limits.age_ms);
         let mut high = head;
         // Times of a channel never go back, so what is too old is a prefix; most often an empty one.

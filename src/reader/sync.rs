@@ -56,6 +56,12 @@ impl Reader {
             page.gap(row.visible_from.min(to), GapReason::NotVisible);
         }
         if page.next <= to {
+            let trimmed = self.store.trimmed_through(asker.tenant, &ask.channel, page.next)?;
+            if page.next <= trimmed {
+                page.gap(trimmed.min(to), GapReason::Trimmed);
+            }
+        }
+        if page.next <= to {
             let found = self.images(asker.tenant, &ask.channel, (page.next, to), limit)?;
             page.fill(found);
         }
@@ -95,6 +101,7 @@ impl Page {
         for found in found {
             match found {
                 Found::Missing => self.gap(self.next, GapReason::Quarantined),
+                Found::Trimmed => self.gap(self.next, GapReason::Trimmed),
                 Found::Image(image) => {
                     if images > 0 && self.bytes + image.len() + 5 > ANSWER_BYTES {
                         return;

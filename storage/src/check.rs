@@ -3,7 +3,6 @@
 
 use std::{
     collections::{BTreeMap, HashMap},
-    path::Path,
     sync::Arc,
 };
 
@@ -17,9 +16,12 @@ use crate::{
     lock::Lock,
     materialise::{Materialiser, Sizes},
     memory::{Hold, MemoryDisk},
+    open::Place,
     reader::Reader,
+    retain::Low,
     scan::{self, Scan},
     slots::PerSlot,
+    snapshot::{self, Snapshot},
     space::Space,
     table::{self, Table},
 };
@@ -31,6 +33,8 @@ struct Reading {
     findings: Vec<String>,
     positions: PerSlot<u64>,
     seqs: HashMap<(u32, Channel), u64>,
+    /// The first entries of a channel may be gone.
+    is_trimmed: bool,
 }
 
 impl Reading {
@@ -51,7 +55,8 @@ impl Reading {
                     self.findings.push(format!("{at}: {:?} in slot {}", image.channel, placed.slot));
                 }
                 if image.seq > 0 {
-                    let last = self.seqs.entry((placed.entry.tenant, image.channel.detached())).or_default();
+                    let before = if self.is_trimmed { image.seq - 1 } else { 0 };
+                    let last = self.seqs.entry((placed.entry.tenant, image.channel.detached())).or_insert(before);
                     if image.seq != *last + 1 {
                         self.findings.push(format!("{at}: seq {} of {:?} after {last}", image.seq, image.channel));
                     }
@@ -63,13 +68,17 @@ impl Reading {
 }
 
 /// Checks a data directory whose lock is `lock`.
-pub(crate) fn run(disk: &Disk, id: u64, store: &Path, lock: Arc<Lock>) -> Result<Vec<String>, OpenError> {
-    let mut reading = Reading { findings: Vec::new(), positions: PerSlot::default(), seqs: HashMap::new() };
-    let found = find(disk, store, &lock, &mut reading.findings)?;
+pub(crate) fn run(data: &Place, lock: Arc<Lock>) -> Result<Vec<String>, OpenError> {
+    let (disk, id) = (&data.disk, data.id);
+    let mut findings = Vec::new();
+    let (low, snapshot) = low(data, &mut findings)?;
+    let found = find(data, &low, &lock, &mut findings)?;
     let memory = MemoryDisk::new();
-    let (expected, mut materialiser) = fold_anew(&memory, id, &lock)?;
+    let (expected, mut materialiser) = fold_anew(&memory, data, &lock, snapshot.as_ref().map(|found| (found, &low)))?;
     let is_covered = |slot, position| found.as_ref().is_some_and(|(_, marker)| position <= *marker.covered.at(slot));
-    let scan = scan::scan::<OpenError>(disk, id, 1, &PerSlot::default(), &mut |mut written, _| {
+    let (positions, is_trimmed) = (low.positions.clone(), low.first > 1);
+    let mut reading = Reading { findings, positions, seqs: HashMap::new(), is_trimmed };
+    let scan = scan::scan::<OpenError>(disk, id, low.first, &low.positions, &mut |mut written, _| {
         let entries = (0..written.len()).filter_map(|at| written.placed(at).zip(written.locator(at)));
         entries.for_each(|(placed, locator)| reading.entry(&placed, locator));
         written.retain(|record| is_covered(record.slot, record.position));
@@ -80,29 +89,56 @@ pub(crate) fn run(disk: &Disk, id: u64, store: &Path, lock: Arc<Lock>) -> Result
     let mut findings = reading.findings;
     of_scan(&scan, &mut findings);
     if let Some((found, marker)) = &found {
-        compare(found, &expected, marker, &mut findings)?;
+        found.show(marker);
+        images(found, &mut findings)?;
+        if low.first <= 1 || snapshot.is_some() {
+            compare(found, &expected, marker, &mut findings)?;
+        }
     }
     Ok(findings)
 }
 
+/// Where the log begins, and the newest snapshot that stands for what was before.
+fn low(data: &Place, findings: &mut Vec<String>) -> Result<(Low, Option<Snapshot>), OpenError> {
+    let (low, is_whole) = Low::load(&data.folder, &data.disk, data.id)?;
+    if !is_whole {
+        findings.push("LOW: it is damaged".into());
+    }
+    let mut newest = None;
+    for snapshot in snapshot::list(&data.folder, data.id)? {
+        if !snapshot.is_whole(&data.folder, data.id)? {
+            findings.push(format!("{}: it is damaged", snapshot.name()));
+        } else if newest.is_none() && snapshot.covers(&low.positions) {
+            newest = Some(snapshot);
+        }
+    }
+    let newest = newest.filter(|_| low.first > 1);
+    if low.first > 1 && newest.is_none() {
+        findings.push("no snapshot is whole: the store could not be rebuilt".into());
+    }
+    Ok((low, newest))
+}
+
 /// The store and its marker, if it is there and can be read.
 fn find(
-    disk: &Disk,
-    store: &Path,
+    data: &Place,
+    low: &Low,
     lock: &Arc<Lock>,
     findings: &mut Vec<String>,
 ) -> Result<Option<(Store, Marker)>, OpenError> {
+    let Some(store) = &data.store else { return Ok(None) };
     if !store.join("db").exists() {
         findings.push("store: it is missing; the next start rebuilds it".into());
         return Ok(None);
     }
     let found = match Kv::open(store, 64 << 20) {
-        Ok(kv) => Store::new(kv, Reader::new(disk.clone()), Space::endless(), Arc::clone(lock)),
+        Ok(kv) => Store::new(kv, Reader::new(data.disk.clone()), Space::endless(), Arc::clone(lock)),
         Err(error) => {
             findings.push(format!("store: {error}"));
             return Ok(None);
         }
     };
+    found.set_first(low.first);
     match found.kv().get(&table::marker()) {
         Ok(Some(payload)) => {
             let marker = Marker::decode(Table::Marker, payload)?;
@@ -114,12 +150,22 @@ fn find(
     Ok(None)
 }
 
-/// An empty store in memory to fold into.
-fn fold_anew(memory: &MemoryDisk, id: u64, lock: &Arc<Lock>) -> Result<(Arc<Store>, Materialiser), OpenError> {
+/// A store in memory to fold into; empty but for what a snapshot stands for.
+fn fold_anew(
+    memory: &MemoryDisk,
+    data: &Place,
+    lock: &Arc<Lock>,
+    snapshot: Option<(&Snapshot, &Low)>,
+) -> Result<(Arc<Store>, Materialiser), OpenError> {
     let hold = Hold::take(memory).ok_or(OpenError::Options("memory is in use"))?;
     let reader = Reader::new(Disk::Memory(hold.clone()));
-    let store = Arc::new(Store::new(Kv::Memory(hold), reader, Space::endless(), Arc::clone(lock)));
-    let materialiser = Materialiser::start(Arc::clone(&store), SIZES, Arc::new(PerSlot::default()), None, id)?;
+    let kv = Kv::Memory(hold);
+    let load = |(snapshot, low): (&Snapshot, &Low)| {
+        snapshot.load(&data.folder, &kv, (Marker::new(data.id), &low.positions)).map(|(marker, _)| marker)
+    };
+    let marker = snapshot.map(load).transpose()?;
+    let store = Arc::new(Store::new(kv, reader, Space::endless(), Arc::clone(lock)));
+    let materialiser = Materialiser::start(Arc::clone(&store), SIZES, Arc::new(PerSlot::default()), marker, data.id)?;
     Ok((store, materialiser))
 }
 
@@ -137,8 +183,6 @@ fn of_scan(scan: &Scan, findings: &mut Vec<String>) {
 /// Compares the store with what the log folds to, as far as the store covers the log. A process that was killed leaves
 /// a store behind its log, and perhaps a checkpoint half done; the next start goes on there.
 fn compare(found: &Store, expected: &Store, marker: &Marker, findings: &mut Vec<String>) -> Result<(), OpenError> {
-    found.show(marker);
-    images(found, findings)?;
     let intent = found.kv().get(&table::intent())?.map(|payload| Marker::decode(Table::Intent, payload)).transpose()?;
     if intent.is_some_and(|intent| intent.sequence > marker.sequence) {
         return Ok(());
@@ -202,8 +246,8 @@ fn images(store: &Store, findings: &mut Vec<String>) -> Result<(), OpenError> {
 fn images_of(store: &Store, tenant: u32, channel: &Channel, findings: &mut Vec<String>) -> Result<(), StoreError> {
     let Some(stored) = store.stored_channel(tenant, channel)? else { return Ok(()) };
     let (mut page, mut block) = (None, None);
-    for seq in 1..=stored.row.head {
-        let place = store.place(tenant, channel, &stored, seq, &mut page)?;
+    for seq in store.trimmed_of(tenant, channel, &stored, 1)? + 1..=stored.row.head {
+        let Some(place) = store.place(tenant, channel, &stored, seq, &mut page)? else { continue };
         let is_it = |entry: &crate::Entry| entry.is(tenant, channel, seq) && entry.is_whole();
         if !store.reader().entry(place.locator)?.as_ref().is_some_and(is_it) {
             findings.push(format!("log: {channel:?} seq {seq} cannot be read"));

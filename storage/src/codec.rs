@@ -88,7 +88,32 @@ impl Row for Places {
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(crate) struct StoredChannel {
     pub row: ChannelRow,
+    /// The last seq whose place is known: the head, but where the row came from a snapshot. After a rebuild the seqs that
+    /// have no place then were trimmed.
+    pub indexed: u64,
     pub tail: Places,
+}
+
+impl StoredChannel {
+    /// A row as a snapshot has it.
+    pub(crate) const fn without_places(row: ChannelRow) -> Self {
+        Self { row, indexed: 0, tail: Places(Vec::new()) }
+    }
+
+    /// Notes that the entry `seq` is at `place`; seqs that were lost have a place nowhere. `take` gets the pages that
+    /// are full. `head` is the one of before the entry.
+    pub(crate) fn index(&mut self, head: u64, seq: u64, place: Place, mut take: impl FnMut(u64, Places)) {
+        // What comes before the first entry that is found for the row of a snapshot was trimmed: of that no pages are made.
+        let is_first = self.indexed == 0 && head > 0;
+        let before = if is_first { (seq - 1) / PAGE * PAGE } else { self.indexed };
+        for at in before + 1..=seq {
+            self.tail.0.push(if at == seq { place } else { Place::default() });
+            if at % PAGE == 0 {
+                take((at - 1) / PAGE, std::mem::take(&mut self.tail));
+            }
+        }
+        self.indexed = self.indexed.max(seq);
+    }
 }
 
 impl Row for StoredChannel {
@@ -97,13 +122,14 @@ impl Row for StoredChannel {
         out.u64(self.row.position);
         out.u64(self.row.time_ms);
         out.u32(self.row.members);
+        out.u64(self.indexed);
         self.tail.write(out);
     }
 
     fn read(r: &mut Reader) -> Result<Self, DecodeError> {
         let (head, position, time_ms) = (r.u64("head")?, r.u64("position")?, r.u64("time")?);
         let row = ChannelRow { head, position, time_ms, members: r.u32("members")? };
-        Ok(Self { row, tail: Places::read(r)? })
+        Ok(Self { row, indexed: r.u64("indexed")?, tail: Places::read(r)? })
     }
 }
 
@@ -220,6 +246,8 @@ pub(crate) struct Marker {
     pub id: u64,
     /// What is not covered is in this segment or a later one.
     pub segment: u32,
+    /// Nothing is kept of what was in segments before this one; 0 for any.
+    pub first: u32,
     pub next_block: u64,
     pub oldest_block: u64,
     /// Keys per table.
@@ -236,7 +264,16 @@ impl Marker {
                 *place = count;
             }
         }
-        Self { sequence: 0, id, segment: 0, next_block: 1, oldest_block: 1, counts, covered: PerSlot::default() }
+        Self {
+            sequence: 0,
+            id,
+            segment: 0,
+            first: 0,
+            next_block: 1,
+            oldest_block: 1,
+            counts,
+            covered: PerSlot::default(),
+        }
     }
 
     /// The first table that has another number of keys than it must have.
@@ -252,6 +289,7 @@ impl Row for Marker {
         out.u64(self.sequence);
         out.u64(self.id);
         out.u32(self.segment);
+        out.u32(self.first);
         out.u64(self.next_block);
         out.u64(self.oldest_block);
         self.counts.iter().for_each(|&count| out.u64(count));
@@ -262,7 +300,7 @@ impl Row for Marker {
         let sequence = r.u64("sequence")?;
         let mut marker = Self::new(u64::from_be_bytes(r.opaque8("log id")?));
         marker.sequence = sequence;
-        marker.segment = r.u32("segment")?;
+        (marker.segment, marker.first) = (r.u32("segment")?, r.u32("first")?);
         (marker.next_block, marker.oldest_block) = (r.u64("next block")?, r.u64("oldest block")?);
         for count in &mut marker.counts {
             *count = r.u64("count")?;

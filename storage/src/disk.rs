@@ -96,7 +96,7 @@ impl Disk {
         }
     }
 
-    /// Removes a segment that holds nothing; durable on return.
+    /// Removes a segment; durable on return.
     pub(crate) fn remove(&self, number: u32) -> io::Result<()> {
         match self {
             Self::Files(dir) => fs::remove_file(Self::path(dir, number)).and_then(|()| sync_dir(dir)),

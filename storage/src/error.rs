@@ -114,6 +114,12 @@ impl StoreError {
     }
 }
 
+impl From<io::Error> for StoreError {
+    fn from(source: io::Error) -> Self {
+        Self::Io { what: "reading a snapshot".into(), source }
+    }
+}
+
 impl From<io::Error> for OpenError {
     fn from(source: io::Error) -> Self {
         Self::Io { what: "reading the log".into(), source }

@@ -126,10 +126,17 @@ impl Kv {
     /// Gives each key that begins with `prefix`, ascending, and its payload or what is wrong with it, to `take`, until
     /// that returns false.
     pub(crate) fn scan(&self, prefix: &[u8], take: &mut Take<'_>) -> Result<(), StoreError> {
-        let mut step = |key: &[u8], value: &[u8]| take(key, unpack(key, &Bytes::copy_from_slice(value)));
+        self.scan_from(prefix, prefix, take)
+    }
+
+    /// As [`Kv::scan`], but only keys from `from` on, which begins with `prefix`.
+    pub(crate) fn scan_from(&self, prefix: &[u8], from: &[u8], take: &mut Take<'_>) -> Result<(), StoreError> {
+        let mut step = |key: &[u8], value: &[u8]| {
+            if key.starts_with(prefix) { take(key, unpack(key, &Bytes::copy_from_slice(value))) } else { Ok(false) }
+        };
         match self {
             Self::Sled(engine) => {
-                let mut pairs = engine.guarded(|engine| Ok(engine.tree(prefix).scan_prefix(prefix)))?;
+                let mut pairs = engine.guarded(|engine| Ok(engine.tree(prefix).range(from..)))?;
                 while let Some((key, value)) = engine.guarded(|_| pairs.next().transpose())? {
                     if !step(&key, &value)? {
                         break;
@@ -138,9 +145,9 @@ impl Kv {
                 Ok(())
             }
             Self::Memory(hold) => {
-                let (mut at, mut or_at) = (prefix.to_vec(), true);
+                let (mut at, mut or_at) = (from.to_vec(), true);
                 while let Some((key, value)) = hold.next(&at, or_at).map_err(memory)? {
-                    if !key.starts_with(prefix) || !step(&key, &value)? {
+                    if !step(&key, &value)? {
                         break;
                     }
                     (at, or_at) = (key, false);

@@ -8,9 +8,11 @@ use std::sync::{Arc, atomic::Ordering};
 use crate::{
     SLOTS, Store, StoreError, Written,
     codec::{Marker, Row, SlotRow},
+    entry::be64,
     kv::{Kv, VALUE_MAX},
     log::Epochs,
-    plan::{Picked, Plan},
+    plan::{BLOCK_HEAD, Picked, Plan},
+    retain::Keeper,
     slots::PerSlot,
     table::{self, Table},
 };
@@ -43,6 +45,7 @@ pub struct Materialiser {
     reached: PerSlot<u64>,
     pending_bytes: u64,
     is_poisoned: bool,
+    keeper: Option<Keeper>,
 }
 
 impl Materialiser {
@@ -76,7 +79,18 @@ impl Materialiser {
         };
         store.show(&marker);
         let (pending, reached) = (Vec::new(), marker.covered.clone());
-        Ok(Self { store, sizes, epochs, marker, slots, pending, reached, pending_bytes: 0, is_poisoned: false })
+        Ok(Self {
+            store,
+            sizes,
+            epochs,
+            marker,
+            slots,
+            pending,
+            reached,
+            pending_bytes: 0,
+            is_poisoned: false,
+            keeper: None,
+        })
     }
 
     /// Takes what was committed, in commit order; what the store covers already is left out. Does no IO.
@@ -147,21 +161,46 @@ impl Materialiser {
         })
     }
 
-    /// Does again the checkpoint that `intent` was about to do, once all its entries have been fed; false before.
-    pub(crate) fn redo(&mut self, intent: &Marker) -> Result<bool, StoreError> {
+    /// Does again the checkpoint that `intent` was about to do, once all its entries have been fed; false before. `pages`
+    /// are those that it lets go of.
+    pub(crate) fn redo(&mut self, intent: &Marker, pages: &[Vec<u8>]) -> Result<bool, StoreError> {
         if intent.covered.iter().any(|(slot, &end)| *self.reached.at(slot) < end) {
             return Ok(false);
         }
         let pending = std::mem::take(&mut self.pending);
         self.guarded(|this| {
             let entries = Picked::new(&pending, &this.marker.covered, &intent.covered);
-            let plan = Plan::make(this.store.kv(), &this.marker, &entries)?;
+            let mut plan = Plan::make(this.store.kv(), &this.marker, &entries)?;
+            plan.removes.extend_from_slice(pages);
             this.carry_out(&plan, intent.clone())
         })?;
         self.reached = self.marker.covered.clone();
         self.pending_bytes = 0;
         pending.into_iter().for_each(|written| self.feed(written));
         Ok(true)
+    }
+
+    /// Lets go of what the store has of segments before `first`: the index pages `pages`, and blocks of nothing but
+    /// entries up to `positions`. Readers know already.
+    pub(crate) fn trim(&mut self, first: u32, pages: &[Vec<u8>], positions: &PerSlot<u64>) -> Result<(), StoreError> {
+        self.guarded(|this| {
+            let kv = this.store.kv();
+            let mut plan = Plan { next_block: this.marker.next_block, ..Plan::default() };
+            for key in pages {
+                if kv.get(key)?.is_some() {
+                    plan.remove(Table::Index, key.clone());
+                }
+            }
+            let mut after = this.marker.clone();
+            (after.sequence, after.first) = (after.sequence + 1, first);
+            while after.oldest_block < after.next_block && is_within(kv, after.oldest_block, positions)? {
+                after.oldest_block += 1;
+            }
+            count(&mut after, &plan);
+            kv.put(&table::intent(), &after.encode())?;
+            kv.sync()?;
+            this.carry_out(&plan, after)
+        })
     }
 
     fn guarded(&mut self, work: impl FnOnce(&mut Self) -> Result<(), StoreError>) -> Result<(), StoreError> {
@@ -180,13 +219,7 @@ impl Materialiser {
         after.next_block = plan.next_block;
         let most = (self.sizes.window_bytes / VALUE_MAX as u64).max(1);
         after.oldest_block = after.oldest_block.max(plan.next_block.saturating_sub(most));
-        for (table, (count, change)) in Table::ALL.into_iter().zip(after.counts.iter_mut().zip(plan.changes)) {
-            *count = match table {
-                Table::Block => after.next_block - after.oldest_block,
-                Table::Intent => 1,
-                _ => count.saturating_add_signed(change),
-            };
-        }
+        count(&mut after, plan);
         after.covered = self.reached.clone();
         after.segment = pending.iter().map(|written| written.segment()).max().unwrap_or(0).max(after.segment);
         after
@@ -229,6 +262,48 @@ impl Materialiser {
     pub(crate) fn slot(&self, slot: u8) -> SlotRow {
         *self.slots.at(slot)
     }
+
+    pub(crate) const fn slots(&self) -> &PerSlot<SlotRow> {
+        &self.slots
+    }
+
+    pub(crate) const fn marker(&self) -> &Marker {
+        &self.marker
+    }
+
+    pub(crate) fn store(&self) -> &Store {
+        &self.store
+    }
+
+    pub(crate) const fn is_poisoned(&self) -> bool {
+        self.is_poisoned
+    }
+
+    pub(crate) const fn keeper(&mut self) -> &mut Option<Keeper> {
+        &mut self.keeper
+    }
+}
+
+/// The keys per table that `plan` leads to.
+fn count(after: &mut Marker, plan: &Plan) {
+    for (table, (count, change)) in Table::ALL.into_iter().zip(after.counts.iter_mut().zip(plan.changes)) {
+        *count = match table {
+            Table::Block => after.next_block - after.oldest_block,
+            Table::Intent => 1,
+            _ => count.saturating_add_signed(change),
+        };
+    }
+}
+
+/// Whether the block `number` holds nothing but entries up to `positions`.
+fn is_within(kv: &Kv, number: u64, positions: &PerSlot<u64>) -> Result<bool, StoreError> {
+    let block = match kv.get(&table::block(number)) {
+        Err(StoreError::Damaged { .. }) => return Ok(false),
+        block => block?,
+    };
+    let Some(head) = block.as_ref().and_then(|block| block.first_chunk::<BLOCK_HEAD>()) else { return Ok(false) };
+    let count = u64::from(u16::from_be_bytes([head[9], head[10]]));
+    Ok(be64(head, 1) + count <= *positions.at(head[0]) + 1)
 }
 
 /// Syncs every so many steps.

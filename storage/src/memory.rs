@@ -1,5 +1,6 @@
 //! A disk in memory that can crash, lose a sync and fail a sync: the simulator's. Log and store above it are the same
-//! code as on files. Creating, cutting and removing a segment is durable at once; writes are once synced.
+//! code as on files. Creating, cutting and removing a segment is durable at once, and so are the files beside the log,
+//! which are whole or not there; writes are once synced.
 
 use std::{
     collections::BTreeMap,
@@ -29,6 +30,7 @@ struct State {
     is_open: bool,
     segments: BTreeMap<u32, Vec<u8>>,
     unsynced: Vec<Write>,
+    files: BTreeMap<String, Vec<u8>>,
     store: BTreeMap<Vec<u8>, Vec<u8>>,
     store_unsynced: Vec<(Vec<u8>, Option<Vec<u8>>)>,
     fail_next_sync: bool,
@@ -212,6 +214,24 @@ impl Hold {
         if !std::mem::take(&mut state.lose_next_sync) {
             state.unsynced.retain(|write| write.segment != segment);
         }
+        Ok(())
+    }
+
+    pub(crate) fn file_names(&self) -> io::Result<Vec<String>> {
+        Ok(self.live()?.files.keys().cloned().collect())
+    }
+
+    pub(crate) fn file(&self, name: &str) -> io::Result<Option<Vec<u8>>> {
+        Ok(self.live()?.files.get(name).cloned())
+    }
+
+    pub(crate) fn put_file(&self, name: &str, bytes: Vec<u8>) -> io::Result<()> {
+        self.live()?.files.insert(name.to_owned(), bytes);
+        Ok(())
+    }
+
+    pub(crate) fn remove_file(&self, name: &str) -> io::Result<()> {
+        self.live()?.files.remove(name);
         Ok(())
     }
 

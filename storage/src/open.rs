@@ -1,4 +1,4 @@
-//! Opening: the lock, the format, the log's recovery, and the store brought up to the log, rebuilt when it must be.
+//! Opening: the lock, the format, the log's recovery, and the log made ready to go on.
 
 use std::{
     fs,
@@ -7,20 +7,15 @@ use std::{
 };
 
 use crate::{
-    Log, Materialiser, MemoryDisk, OpenError, SLOTS, Store, StoreError,
-    codec::{Marker, Row},
+    Log, Materialiser, MemoryDisk, OpenError, Retention, SLOTS, Store, StoreError,
     disk::Disk,
+    fill::{Filled, Unfit},
     format,
-    kv::Kv,
     lock::Lock,
-    log::{self, Epochs, Start},
-    materialise::Sizes,
+    log::{self, Start},
     memory::Hold,
-    reader::Reader,
-    scan::{self, Scan},
-    slots::PerSlot,
     space::{self, Space},
-    table::{self, Table},
+    whole::Folder,
 };
 
 /// Where the data is, and its sizes. All sizes are bytes.
@@ -40,6 +35,8 @@ pub struct Options {
     pub reserve_bytes: u64,
     /// Size of the file that is given up when a start finds too little space; 0 for none.
     pub ballast_bytes: u64,
+    /// What of the log is kept.
+    pub retention: Retention,
 }
 
 impl Options {
@@ -55,6 +52,7 @@ impl Options {
             cache_bytes: 64 * MIB,
             reserve_bytes: 256 * MIB,
             ballast_bytes: 64 * MIB,
+            retention: Retention::KEEP,
         }
     }
 
@@ -158,7 +156,12 @@ pub fn open(options: &Options, progress: &mut dyn FnMut(Progress)) -> Result<Ope
     let lock = Arc::new(Lock::take(dir)?);
     let format = format::open(dir)?;
     space::ballast(options);
-    let place = Place { disk: Disk::Files(dir.join("log")), store: Some(dir.join("store")), id: format.id };
+    let place = Place {
+        disk: Disk::Files(dir.join("log")),
+        store: Some(dir.join("store")),
+        folder: Folder::Files(dir.clone()),
+        id: format.id,
+    };
     let opened = Opening { options, place, lock, space: Space::of(options), progress }.run()?;
     format::complete(dir, &format)?;
     Ok(opened)
@@ -173,54 +176,27 @@ pub fn open_memory(disk: &MemoryDisk, options: &Options) -> Result<Opened, OpenE
     options.check()?;
     let hold = Hold::take(disk).ok_or_else(|| OpenError::Locked("memory".into()))?;
     let lock = Arc::new(Lock::Memory(hold.clone()));
-    let place = Place { disk: Disk::Memory(hold), store: None, id: ID };
+    let place = Place { folder: Folder::Memory(hold.clone()), disk: Disk::Memory(hold), store: None, id: ID };
     Opening { options, place, lock, space: Space::endless(), progress: &mut |_| {} }.run()
 }
 
-struct Place {
-    disk: Disk,
+/// Where the parts of a data directory are.
+pub(crate) struct Place {
+    pub disk: Disk,
     /// None in memory.
-    store: Option<PathBuf>,
-    id: u64,
+    pub store: Option<PathBuf>,
+    /// Of what is beside log and store.
+    pub folder: Folder,
+    pub id: u64,
 }
 
-struct Opening<'a> {
-    options: &'a Options,
-    place: Place,
-    lock: Arc<Lock>,
-    space: Space,
-    progress: &'a mut dyn FnMut(Progress),
-}
-
-/// A store brought up to the log.
-struct Filled {
-    materialiser: Materialiser,
-    store: Arc<Store>,
-    epochs: Epochs,
-    scan: Scan,
-}
-
-/// Why a store could not be brought up to the log.
-enum Unfit {
-    /// The log or the system is at fault: rebuilding does not help.
-    Fatal(OpenError),
-    /// The store is.
-    Store(String),
-}
-
-impl From<std::io::Error> for Unfit {
-    fn from(source: std::io::Error) -> Self {
-        Self::Fatal(source.into())
-    }
-}
-
-impl From<StoreError> for Unfit {
-    fn from(error: StoreError) -> Self {
-        match error {
-            StoreError::Full | StoreError::Io { .. } => Self::Fatal(error.into()),
-            _ => Self::Store(error.to_string()),
-        }
-    }
+/// An open under way.
+pub(crate) struct Opening<'a> {
+    pub options: &'a Options,
+    pub place: Place,
+    pub lock: Arc<Lock>,
+    pub space: Space,
+    pub progress: &'a mut dyn FnMut(Progress),
 }
 
 impl Opening<'_> {
@@ -231,6 +207,7 @@ impl Opening<'_> {
             Err(Unfit::Fatal(error)) => return Err(error),
             Err(Unfit::Store(why)) => {
                 tracing::error!(why, "the store is unfit: rebuilding it from the log");
+                self.look_for_snapshot()?;
                 self.set_aside()?;
                 rebuilt = Some(why);
                 self.fill(true).map_err(|unfit| match unfit {
@@ -240,77 +217,6 @@ impl Opening<'_> {
             }
         };
         self.go_on(filled, rebuilt)
-    }
-
-    fn total_bytes(&self, from: u32) -> Result<u64, std::io::Error> {
-        let disk = &self.place.disk;
-        disk.segments()?.into_iter().filter(|&number| number >= from).map(|number| disk.len(number)).sum()
-    }
-
-    /// Opens the store and puts into it what the log has and it has not.
-    fn fill(&mut self, rebuild: bool) -> Result<Filled, Unfit> {
-        let kv = match (&self.place.store, &self.place.disk) {
-            (Some(dir), _) => Kv::open(dir, self.options.cache_bytes)?,
-            (None, Disk::Memory(hold)) => Kv::Memory(hold.clone()),
-            (None, Disk::Files(_)) => return Err(Unfit::Store("no place".into())),
-        };
-        let (marker, mut intent) = read_marker(&kv, self.place.id)?;
-        let is_new = marker.is_none();
-        if let (Some(marker), None) = (&marker, &intent) {
-            check_counts(&kv, marker)?;
-        }
-        let from = marker.as_ref().map_or(1, |marker| marker.segment.max(1));
-        // What recovery keeps may be in the page cache alone, after a process was killed; the store must not be ahead.
-        for number in self.place.disk.segments()?.into_iter().filter(|&number| number >= from) {
-            self.place.disk.open(number)?.sync_data()?;
-        }
-        let total_bytes = self.total_bytes(from)?;
-        if is_new && !rebuild && self.has_entries()? {
-            return Err(Unfit::Store("it is missing".into()));
-        }
-        let reader = Reader::new(self.place.disk.clone());
-        let store = Arc::new(Store::new(kv, reader, self.space.clone(), Arc::clone(&self.lock)));
-        let sizes = Sizes { checkpoint_bytes: self.options.checkpoint_bytes, window_bytes: self.options.window_bytes };
-        let epochs: Epochs = Arc::new(PerSlot::default());
-        let covered = marker.as_ref().map(|marker| marker.covered.clone()).unwrap_or_default();
-        let mut materialiser =
-            Materialiser::start(Arc::clone(&store), sizes, Arc::clone(&epochs), marker, self.place.id)?;
-        let mut entries = 0;
-        let progress = &mut self.progress;
-        let scan = scan::scan::<Unfit>(&self.place.disk, self.place.id, from, &covered, &mut |written, bytes| {
-            entries += written.len() as u64;
-            materialiser.feed(Arc::new(written));
-            if let Some(unfinished) = &intent {
-                if materialiser.redo(unfinished)? {
-                    check_counts(store.kv(), unfinished)?;
-                    intent = None;
-                }
-            } else if materialiser.is_enough() {
-                progress(Progress { rebuild, entries, bytes, total_bytes });
-                materialiser.checkpoint_now()?;
-            }
-            Ok(())
-        })?;
-        if intent.is_some() {
-            return Err(Unfit::Store("entries of an unfinished checkpoint are gone from the log".into()));
-        }
-        for slot in 0..=255 {
-            let epoch = (*scan.epochs.at(slot)).max(materialiser.slot(slot).epoch).max(1);
-            epochs.at(slot).store(epoch, Ordering::Relaxed);
-        }
-        materialiser.checkpoint_now()?;
-        (self.progress)(Progress { rebuild, entries, bytes: total_bytes, total_bytes });
-        Ok(Filled { materialiser, store, epochs, scan })
-    }
-
-    fn has_entries(&self) -> Result<bool, Unfit> {
-        for number in self.place.disk.segments()? {
-            let bytes = self.place.disk.read_all(number)?;
-            if bytes.get(crate::segment::SEGMENT_HEAD..).is_some_and(|rest| rest.iter().any(|&byte| byte != 0)) {
-                return Ok(true);
-            }
-        }
-        Ok(false)
     }
 
     /// Moves an unfit store out of the way; only the newest such is kept.
@@ -405,37 +311,6 @@ impl Opening<'_> {
     }
 }
 
-/// The marker, if the store is not new, and the intent, if it was not carried out.
-fn read_marker(kv: &Kv, id: u64) -> Result<(Option<Marker>, Option<Marker>), Unfit> {
-    let read = |key: Vec<u8>| {
-        let payload = kv.get(&key)?;
-        payload.map(|payload| Marker::decode(Table::Marker, payload)).transpose()
-    };
-    let Some(marker) = read(table::marker())? else {
-        let is_new = kv.is_empty()?;
-        return if is_new { Ok((None, None)) } else { Err(Unfit::Store("it has no marker".into())) };
-    };
-    if marker.id != id {
-        return Err(Unfit::Store("it belongs to another log".into()));
-    }
-    let intent = read(table::intent())?;
-    match &intent {
-        None if marker.sequence > 0 => Err(Unfit::Store("it has no intent".into())),
-        Some(found) if found.sequence > marker.sequence => Ok((Some(marker), intent)),
-        _ => Ok((Some(marker), None)),
-    }
-}
-
-fn check_counts(kv: &Kv, marker: &Marker) -> Result<(), Unfit> {
-    match marker.differs(&kv.count()?) {
-        Some((table, must, is)) => {
-            let name = Table::name_of(&[table as u8]);
-            Err(Unfit::Store(format!("table {name} has {is} keys and not {must}")))
-        }
-        None => Ok(()),
-    }
-}
-
 /// Compares everything in the data directory `path` with everything, offline; one line per finding, none when all is
 /// well. No data is changed (the store's engine may write files of its own when it is opened).
 ///
@@ -447,5 +322,11 @@ pub fn check(path: &Path) -> Result<Vec<String>, OpenError> {
     }
     let lock = Arc::new(Lock::take(path)?);
     let format = format::open(path)?;
-    crate::check::run(&Disk::Files(path.join("log")), format.id, &path.join("store"), lock)
+    let place = Place {
+        disk: Disk::Files(path.join("log")),
+        store: Some(path.join("store")),
+        folder: Folder::Files(path.to_path_buf()),
+        id: format.id,
+    };
+    crate::check::run(&place, lock)
 }

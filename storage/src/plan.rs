@@ -13,7 +13,7 @@ use postrider_protocol::{Id, Image, Writer};
 
 use crate::{
     ChannelRow, ConversationRow, MemberRow, Placed, SLOTS, SenderTable, StoreError, Written,
-    codec::{Forgotten, Marker, PAGE, Place, Places, Row, StoredChannel},
+    codec::{Forgotten, Marker, Place, Places, Row, StoredChannel},
     fold,
     kv::{Kv, PAYLOAD_MAX},
     slots::PerSlot,
@@ -172,7 +172,7 @@ impl Plan {
         }
     }
 
-    fn remove(&mut self, table: Table, key: Vec<u8>) {
+    pub(crate) fn remove(&mut self, table: Table, key: Vec<u8>) {
         self.removes.push(key);
         self.change(table, -1);
     }
@@ -279,19 +279,14 @@ impl Touched {
     fn place(&mut self, kv: &Kv, placed: &Placed, image: &Image, place: Place) -> Result<(), StoreError> {
         let (tenant, channel) = (placed.entry.tenant, &image.channel);
         let stored = self.channels.get(kv, table::channel(tenant, channel))?;
-        let (mut row, mut tail) = match stored.take() {
-            Some(stored) => (Some(stored.row), stored.tail),
-            None => (None, Places::default()),
-        };
-        let before = row.as_ref().map_or(0, |row: &ChannelRow| row.head);
+        let is_new = stored.is_none();
+        let found = stored.get_or_insert_default();
+        let before = found.row.head;
+        let mut row = (!is_new).then(|| std::mem::take(&mut found.row));
         ChannelRow::apply(&mut row, placed.position, image);
-        for seq in before + 1..=row.as_ref().map_or(0, |row| row.head) {
-            tail.0.push(if seq == image.seq { place } else { Place::default() });
-            if seq % PAGE == 0 {
-                self.pages.push((table::index(tenant, channel, (seq - 1) / PAGE), std::mem::take(&mut tail)));
-            }
-        }
-        *stored = row.map(|row| StoredChannel { row, tail });
+        found.row = row.unwrap_or_default();
+        let pages = &mut self.pages;
+        found.index(before, image.seq, place, |page, places| pages.push((table::index(tenant, channel, page), places)));
         Ok(())
     }
 

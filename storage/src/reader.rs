@@ -42,6 +42,16 @@ impl Reader {
         }
     }
 
+    /// Bytes of all segments.
+    pub(crate) fn log_bytes(&self) -> io::Result<u64> {
+        self.disk.segments()?.into_iter().map(|number| self.disk.len(number)).sum()
+    }
+
+    /// Closes a segment that is dropped.
+    pub(crate) fn forget(&self, number: u32) {
+        self.open.lock().unwrap_or_else(PoisonError::into_inner).retain(|(open, _)| *open != number);
+    }
+
     fn read(&self, locator: Locator) -> io::Result<Option<Entry>> {
         let segment = self.segment(locator.segment)?;
         let offset = u64::from(locator.offset);

@@ -4,7 +4,7 @@
 
 use std::sync::{
     Arc,
-    atomic::{AtomicU64, Ordering},
+    atomic::{AtomicU32, AtomicU64, Ordering},
 };
 
 use bytes::Bytes;
@@ -13,6 +13,7 @@ use postrider_protocol::{Channel, Id, Reader as Fields};
 use crate::{
     ChannelRow, ConversationRow, Entry, MemberRow, SenderRow, SenderTable, StoreError,
     codec::{Forgotten, Marker, PAGE, Place, Places, Row, StoredChannel},
+    entry::be64,
     kv::Kv,
     lock::Lock,
     plan::BLOCK_HEAD,
@@ -29,6 +30,8 @@ pub enum Found {
     Image(Bytes),
     /// It is damaged or lost.
     Missing,
+    /// Retention dropped it.
+    Trimmed,
 }
 
 /// What the materialiser has put there, for any number of readers.
@@ -38,6 +41,8 @@ pub struct Store {
     reader: Reader,
     covered: PerSlot<AtomicU64>,
     oldest_block: AtomicU64,
+    /// The first segment that retention keeps.
+    first: AtomicU32,
     space: Space,
     _lock: Arc<Lock>,
 }
@@ -51,7 +56,15 @@ pub(crate) struct Senders {
 
 impl Store {
     pub(crate) fn new(kv: Kv, reader: Reader, space: Space, lock: Arc<Lock>) -> Self {
-        Self { kv, reader, covered: PerSlot::default(), oldest_block: AtomicU64::new(0), space, _lock: lock }
+        Self {
+            kv,
+            reader,
+            covered: PerSlot::default(),
+            oldest_block: AtomicU64::new(0),
+            first: AtomicU32::new(1),
+            space,
+            _lock: lock,
+        }
     }
 
     /// Everything up to this position of `slot` is in the store.
@@ -72,6 +85,14 @@ impl Store {
     #[must_use]
     pub fn size_bytes(&self) -> u64 {
         self.kv.size_bytes()
+    }
+
+    /// Bytes that the log takes on disk.
+    ///
+    /// # Errors
+    /// When the system does not tell.
+    pub fn log_bytes(&self) -> Result<u64, StoreError> {
+        self.reader.log_bytes().map_err(StoreError::io("asking for the size of the log"))
     }
 
     /// The row of a channel, if it ever had an entry.
@@ -161,15 +182,26 @@ impl Store {
         let mut found = Vec::new();
         let Some(stored) = self.stored_channel(tenant, channel)? else { return Ok(found) };
         let (mut page, mut block, mut sum) = (None, None, 0);
-        for seq in from.max(1)..=to.min(stored.row.head) {
-            let place = self.place(tenant, channel, &stored, seq, &mut page)?;
+        let from = from.max(1);
+        let trimmed = self.trimmed_of(tenant, channel, &stored, from)?;
+        for seq in from..=to.min(stored.row.head) {
+            if seq <= trimmed {
+                found.push(Found::Trimmed);
+                continue;
+            }
+            let place = self.place(tenant, channel, &stored, seq, &mut page)?.unwrap_or_default();
             let is_it = |entry: &Entry| entry.is(tenant, channel, seq) && entry.is_whole();
             let mut entry = self.block_entry(place, &mut block)?.filter(is_it);
             if entry.is_none() {
                 entry = self.reader.entry(place.locator)?.filter(is_it);
             }
             sum += entry.as_ref().map_or(0, |entry| entry.image.len());
-            found.push(entry.map_or(Found::Missing, |entry| Found::Image(entry.image)));
+            found.push(match entry {
+                Some(entry) => Found::Image(entry.image),
+                // It was dropped while it was read.
+                None if self.is_trimmed(place) && place != Place::default() => Found::Trimmed,
+                None => Found::Missing,
+            });
             if sum >= bytes {
                 break;
             }
@@ -177,7 +209,49 @@ impl Store {
         Ok(found)
     }
 
-    /// Where `seq` of a channel is; `page` keeps the index page that was used last.
+    /// When retention dropped `from`: the last seq that it dropped with it; otherwise 0.
+    ///
+    /// # Errors
+    /// See [`StoreError`].
+    pub fn trimmed_through(&self, tenant: u32, channel: &Channel, from: u64) -> Result<u64, StoreError> {
+        if self.first.load(Ordering::Acquire) <= 1 {
+            return Ok(0);
+        }
+        let stored = self.stored_channel(tenant, channel)?;
+        stored.map_or(Ok(0), |stored| self.trimmed_of(tenant, channel, &stored, from.max(1)))
+    }
+
+    pub(crate) fn trimmed_of(
+        &self,
+        tenant: u32,
+        channel: &Channel,
+        stored: &StoredChannel,
+        from: u64,
+    ) -> Result<u64, StoreError> {
+        if self.first.load(Ordering::Acquire) <= 1 || from > stored.row.head {
+            return Ok(0);
+        }
+        if self.find(tenant, channel, stored, from, &mut None)?.is_some_and(|place| !self.is_trimmed(place)) {
+            return Ok(0);
+        }
+        // The first entry that is kept is on the first page, most often.
+        let mut kept = None;
+        let prefix = table::indexes(tenant, channel);
+        self.kv.scan(&prefix, &mut |key, payload| {
+            let places = Places::decode(Table::Index, payload?)?;
+            let at = places.0.iter().position(|&place| !self.is_trimmed(place));
+            kept = at.map(|at| be64(key, prefix.len()) * PAGE + at as u64);
+            Ok(kept.is_none())
+        })?;
+        let tail = || {
+            let at = stored.tail.0.iter().position(|&place| !self.is_trimmed(place))?;
+            Some(stored.indexed / PAGE * PAGE + at as u64)
+        };
+        let through = kept.or_else(tail).unwrap_or(stored.row.head);
+        Ok(if through >= from { through } else { 0 })
+    }
+
+    /// Where `seq` of a channel is, none when it was trimmed; `page` keeps the index page that was used last.
     pub(crate) fn place(
         &self,
         tenant: u32,
@@ -185,19 +259,41 @@ impl Store {
         stored: &StoredChannel,
         seq: u64,
         page: &mut Option<(u64, Places)>,
-    ) -> Result<Place, StoreError> {
+    ) -> Result<Option<Place>, StoreError> {
+        match self.find(tenant, channel, stored, seq, page)? {
+            Some(place) => Ok(Some(place)),
+            None if self.trimmed_of(tenant, channel, stored, seq)? >= seq => Ok(None),
+            None => Err(StoreError::Damaged { table: "index" }),
+        }
+    }
+
+    /// As [`Store::place`], but none also when it should be known and is not.
+    fn find(
+        &self,
+        tenant: u32,
+        channel: &Channel,
+        stored: &StoredChannel,
+        seq: u64,
+        page: &mut Option<(u64, Places)>,
+    ) -> Result<Option<Place>, StoreError> {
         let number = (seq - 1) / PAGE;
         let at = usize::try_from((seq - 1) % PAGE).unwrap_or_default();
-        if number == stored.row.head / PAGE {
-            return stored.tail.0.get(at).copied().ok_or(StoreError::Damaged { table: "channel" });
+        if seq > stored.indexed {
+            return Ok(None);
+        }
+        if number == stored.indexed / PAGE {
+            return Ok(stored.tail.0.get(at).copied());
         }
         if page.as_ref().is_none_or(|(loaded, _)| *loaded != number) {
-            let payload = self.kv.get(&table::index(tenant, channel, number))?;
-            let payload = payload.ok_or(StoreError::Damaged { table: "index" })?;
+            let Some(payload) = self.kv.get(&table::index(tenant, channel, number))? else { return Ok(None) };
             *page = Some((number, Places::decode(Table::Index, payload)?));
         }
-        let place = page.as_ref().and_then(|(_, places)| places.0.get(at).copied());
-        place.ok_or(StoreError::Damaged { table: "index" })
+        Ok(page.as_ref().and_then(|(_, places)| places.0.get(at).copied()))
+    }
+
+    /// Whether what is at `place`, or nowhere, is before the first segment that is kept.
+    fn is_trimmed(&self, place: Place) -> bool {
+        place.locator.segment < self.first.load(Ordering::Acquire)
     }
 
     /// The entry at `place`, if its block is there and sound; `last` keeps the block that was used last.
@@ -230,6 +326,11 @@ impl Store {
     pub(crate) fn stored_channel(&self, tenant: u32, channel: &Channel) -> Result<Option<StoredChannel>, StoreError> {
         let payload = self.kv.get(&table::channel(tenant, channel))?;
         payload.map(|payload| StoredChannel::decode(Table::Channel, payload)).transpose()
+    }
+
+    /// Tells readers that what is in segments before `first` was trimmed.
+    pub(crate) fn set_first(&self, first: u32) {
+        self.first.fetch_max(first, Ordering::AcqRel);
     }
 
     /// Shows readers what the marker covers.

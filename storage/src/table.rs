@@ -74,8 +74,13 @@ pub(crate) fn channel(tenant: u32, channel: &Channel) -> Vec<u8> {
     of_channel(Table::Channel, tenant, channel)
 }
 
+/// The prefix of the index pages of a channel.
+pub(crate) fn indexes(tenant: u32, channel: &Channel) -> Vec<u8> {
+    of_channel(Table::Index, tenant, channel)
+}
+
 pub(crate) fn index(tenant: u32, channel: &Channel, page: u64) -> Vec<u8> {
-    let mut key = of_channel(Table::Index, tenant, channel);
+    let mut key = indexes(tenant, channel);
     key.u64(page);
     key
 }

@@ -26,6 +26,7 @@ mod list_sync;
 mod ordering;
 mod rate_limit;
 mod read_marks;
+mod retention;
 mod shutdown;
 mod slow_consumer;
 mod storage_dir;

@@ -32,6 +32,8 @@ pub struct Notes {
     pub told: BTreeMap<u64, bool>,
     /// Its own commands' seqs.
     pub own: BTreeSet<u64>,
+    /// LIST told it to begin above this seq, because what is below was trimmed.
+    skips: u64,
 }
 
 /// A command without an answer.
@@ -314,7 +316,10 @@ impl Device {
                 ClientEvent::Closed { reason, retry, detail } => {
                     self.closed(now_ms, reason, retry, &detail, oracle)?;
                 }
-                ClientEvent::CaughtUp => self.is_caught_up = true,
+                ClientEvent::CaughtUp => {
+                    self.is_caught_up = true;
+                    self.notes.values_mut().for_each(Notes::skip);
+                }
                 event => self.history(event, oracle)?,
             }
         }
@@ -344,7 +349,11 @@ impl Device {
             }
             ClientEvent::Gap { channel, gap } if !oracle.skips(&channel) => {
                 let visible_from = oracle.stays(&channel, &self.user).last().map_or(0, |(from, _)| *from);
-                let is_true = gap.why == GapReason::NotVisible && gap.to <= visible_from;
+                let is_true = match gap.why {
+                    GapReason::NotVisible => gap.to <= visible_from,
+                    GapReason::Trimmed => gap.to <= oracle.trimmed(&channel),
+                    GapReason::Quarantined => false,
+                };
                 ensure(is_true, "I9 completeness", || format!("{} was told {gap:?}", self.user))?;
                 self.tell(&channel, gap.from, gap.to, false)
             }
@@ -386,6 +395,10 @@ impl Device {
         ensure(!reset, "I9 completeness", || format!("{user} has to forget {channel:?}, of which nothing is lost"))?;
         let notes = self.notes.entry(channel.clone()).or_default();
         if notes.base.is_some() {
+            // Who holds nothing but own commands goes on there, without asking for what is gone.
+            if from <= oracle.trimmed(channel) && notes.skips <= notes.done {
+                notes.skips = from;
+            }
             return Ok(());
         }
         notes.base = Some(from);
@@ -395,7 +408,8 @@ impl Device {
         let acknowledged = key.and_then(|key| oracle.acknowledged.get(&key).copied()).unwrap_or_default();
         // Its own messages need no acknowledgement: the client library holds them.
         let is_own = |seq| oracle.stored(channel, seq).is_some_and(|stored| stored.author == *user);
-        ensure((acknowledged.max(visible_from) + 1..=from).all(is_own), "I9 completeness", || {
+        let low = acknowledged.max(visible_from).max(oracle.trimmed(channel));
+        ensure((low + 1..=from).all(is_own), "I9 completeness", || {
             format!("{user} is to begin {channel:?} at {from}, and acknowledged {acknowledged}")
         })
     }
@@ -408,6 +422,9 @@ impl Device {
         }
         let here = || format!("{} {:?} is told {from} to {to} of {channel:?}", self.user, self.id);
         ensure(notes.base.is_some(), "I9 completeness", || format!("{}, and does not know it", here()))?;
+        if from > notes.skips && (notes.skips + 1..from).all(|seq| notes.own.contains(&seq)) {
+            notes.skip();
+        }
         let done = notes.done;
         // A gap may reach over its own commands, which it knows already.
         let is_own = is_image && notes.own.contains(&from);
@@ -471,6 +488,14 @@ impl Device {
 }
 
 impl Notes {
+    /// Begins above what was trimmed.
+    fn skip(&mut self) {
+        for seq in self.done + 1..=self.skips {
+            self.told.entry(seq).or_insert(false);
+        }
+        self.advance();
+    }
+
     /// Moves over what is held.
     fn advance(&mut self) {
         let Some(base) = self.base else { return };

@@ -23,7 +23,7 @@ use report::{Counters, Violation};
 use world::World;
 
 /// What must have happened in a run of 100 seeds or more, or it proves nothing.
-const MUST_HAPPEN: [&str; 17] = [
+const MUST_HAPPEN: [&str; 18] = [
     "acks",
     "clean stops",
     "conflicts",
@@ -41,6 +41,7 @@ const MUST_HAPPEN: [&str; 17] = [
     "survivors",
     "synced",
     "torn tails",
+    "trims",
 ];
 
 struct Outcome {

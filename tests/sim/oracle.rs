@@ -68,6 +68,8 @@ pub struct Oracle {
     cursors: BTreeMap<(Channel, Id, Id), u64>,
     /// The read marks that are durable.
     pub marks: BTreeMap<(Channel, Id), u64>,
+    /// The last seq that retention dropped.
+    trimmed: BTreeMap<Channel, u64>,
     /// A sync was lost: what these slots took since is not durable, and the server cannot know.
     at_risk: BTreeSet<u8>,
     pub may_lose: bool,
@@ -101,6 +103,7 @@ impl Oracle {
             positions: vec![0; SLOTS],
             cursors: BTreeMap::new(),
             marks: BTreeMap::new(),
+            trimmed: BTreeMap::new(),
             at_risk: BTreeSet::new(),
             may_lose: false,
             tainted: BTreeSet::new(),
@@ -125,6 +128,27 @@ impl Oracle {
     /// Whether nothing is asked of the channel any more.
     pub fn skips(&self, channel: &Channel) -> bool {
         self.tainted.contains(&channel.slot(0))
+    }
+
+    /// The last seq of the channel that retention dropped; 0 for none.
+    pub fn trimmed(&self, channel: &Channel) -> u64 {
+        self.trimmed.get(channel).copied().unwrap_or_default()
+    }
+
+    /// Retention may have dropped something: the oldest of a channel, and what is dropped does not come back.
+    pub fn trim(&mut self, store: &Store) -> Verdict {
+        for channel in self.channels.clone() {
+            let through = store.trimmed_through(0, &channel, 1).expect("a store");
+            let before = self.trimmed(&channel);
+            if through > before {
+                self.counters.add("trims");
+                self.say(|| format!("  trimmed: {channel:?} through {through}"));
+            }
+            let is_true = self.skips(&channel) || through >= before && through <= self.head(&channel);
+            ensure(is_true, "I9 completeness", || format!("{channel:?} was trimmed through {before}, now {through}"))?;
+            self.trimmed.insert(channel, through);
+        }
+        Ok(())
     }
 
     /// The last seq of the channel.
@@ -282,7 +306,7 @@ impl Oracle {
                 self.recovered_channel(store, &channel)?;
             }
         }
-        Ok(())
+        self.trim(store)
     }
 
     fn recovered_channel(&mut self, store: &Store, channel: &Channel) -> Verdict {
@@ -292,6 +316,9 @@ impl Oracle {
         let found = if head > 0 { store.read(0, channel, 1, head).expect("a store") } else { Vec::new() };
         ensure(found.len() as u64 == head, "I3 density", || format!("{channel:?} has {} of {head}", found.len()))?;
         for (seq, found) in (1..).zip(found) {
+            if found == Found::Trimmed && self.stored(channel, seq).is_some() {
+                continue;
+            }
             let Found::Image(bytes) = found else {
                 return ensure(false, "I1 durability", || format!("{channel:?} {seq} is missing"));
             };

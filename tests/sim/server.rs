@@ -25,7 +25,9 @@ use postrider_protocol::{
     session::server::ServerTimers,
     tag,
 };
-use postrider_storage::{Materialiser, MemoryDisk, OpenError, Opened, Options, Recovery, SlotState, Store, Written};
+use postrider_storage::{
+    Materialiser, MemoryDisk, OpenError, Opened, Options, Recovery, Retention, SlotState, Store, Written,
+};
 
 use crate::{chance::Chance, link::Link, oracle::Oracle, report::Verdict};
 
@@ -45,6 +47,7 @@ pub struct Sizes {
     pub segment_bytes: u64,
     pub checkpoint_bytes: u64,
     pub window_bytes: u64,
+    pub retention: Retention,
     pub queue_bytes: usize,
     pub queue_frames: usize,
     pub total_bytes: usize,
@@ -64,7 +67,14 @@ impl Sizes {
             total_bytes: 1 << *chance.pick(&[11, 24]),
             page: *chance.pick(&[1, 3, 50]),
             user_rate: *chance.pick(&[0, 0, 0, 10]),
+            retention: Self::retention(chance),
         }
+    }
+
+    fn retention(chance: &mut Chance) -> Retention {
+        let max_bytes = *chance.pick(&[0, 0, 1 << 15, 1 << 17]);
+        let max_age_ms = *chance.pick(&[0, 0, 20_000, 600_000]);
+        Retention { max_age_ms, max_bytes, snapshot_segments: 1 + chance.below(3) as u32 }
     }
 
     fn welcome(&self, issuer: Issuer) -> Welcome {
@@ -85,6 +95,7 @@ impl Sizes {
             checkpoint_bytes: self.checkpoint_bytes,
             window_bytes: self.window_bytes,
             cache_bytes: 1 << 20,
+            retention: self.retention,
             ..Options::new("memory")
         }
     }
@@ -278,7 +289,7 @@ impl Server {
                     batch.iter().for_each(|decided| self.deliverer.deliver(decided));
                 }
             }
-            Stage::Feed => return Ok(self.feed()),
+            Stage::Feed => return self.feed(now, oracle),
             Stage::Read => {
                 let request = self.reads.swap_remove(chance.below(self.reads.len()));
                 request.run(&self.reader, now.wall_ms);
@@ -311,15 +322,21 @@ impl Server {
         }
     }
 
-    fn feed(&mut self) -> Result<(), String> {
+    fn feed(&mut self, now: Now, oracle: &mut Oracle) -> Verdict<Result<(), String>> {
         if let Some(written) = self.written.pop_front() {
             self.materialiser.feed(written);
         }
+        let done = self.fill(now);
+        oracle.trim(&self.store)?;
+        Ok(done)
+    }
+
+    fn fill(&mut self, now: Now) -> Result<(), String> {
         if self.materialiser.is_due() {
             self.materialiser.checkpoint().map_err(|error| error.to_string())?;
             self.view.release(|slot| self.store.covered(slot));
         }
-        Ok(())
+        self.materialiser.retain(now.wall_ms).map(|_| ()).map_err(|error| error.to_string())
     }
 
     /// Lets a connection go on: write, hand over, read, time. Whether anything moved.

@@ -70,10 +70,11 @@ pub fn not_again(oracle: &Oracle, device: &Device) -> Verdict {
     })
 }
 
-/// A device that is new reads every seq that its user may see, as an image.
+/// A device that is new reads every seq that its user may see and retention keeps, as an image.
 pub fn readable(oracle: &Oracle, device: &Device) -> Verdict {
     channels(oracle, device, |channel, notes, last| {
         let from = oracle.stays(channel, &device.user).last().map_or(0, |(from, _)| *from);
+        let from = from.max(oracle.trimmed(channel)).min(last);
         let has_all = (from + 1..=last).all(|seq| notes.told.get(&seq) == Some(&true));
         ensure(has_all && notes.base.is_some_and(|base| base <= from), "I3 density", || {
             format!("{} reads {:?} of {channel:?}, not {from} to {last}", device.user, notes.told)

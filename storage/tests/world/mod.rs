@@ -176,13 +176,28 @@ impl Truth {
 
     /// Everything acknowledged is in the store, and nothing else.
     pub fn check(&self, store: &Store) {
+        assert_eq!(self.check_kept(store), 0, "trimmed");
+    }
+
+    /// As [`Truth::check`], but the first seqs of a channel may be trimmed: how many are.
+    pub fn check_kept(&self, store: &Store) -> usize {
+        let mut trimmed = 0;
         for ((tenant, channel), images) in &self.images {
             let found = store.read(*tenant, channel, 1, u64::MAX).unwrap();
             assert_eq!(found.len(), images.len(), "{channel:?}");
-            for (seq, (found, image)) in found.iter().zip(images).enumerate() {
-                assert!(*found == Found::Image(image.clone()), "{channel:?} {}", seq + 1);
+            let gone = found.iter().take_while(|found| **found == Found::Trimmed).count();
+            assert_eq!(store.trimmed_through(*tenant, channel, 1).unwrap(), gone as u64, "{channel:?}");
+            assert_eq!(store.trimmed_through(*tenant, channel, gone as u64 + 1).unwrap(), 0, "{channel:?}");
+            for (seq, (found, image)) in found.iter().zip(images).enumerate().skip(gone) {
+                assert!(*found == Found::Image(image.clone()), "{channel:?} {}: {found:?}", seq + 1);
             }
+            trimmed += gone;
         }
+        self.check_rows(store);
+        trimmed
+    }
+
+    fn check_rows(&self, store: &Store) {
         for ((tenant, channel), row) in &self.channels {
             assert_eq!(store.channel(*tenant, channel).unwrap(), *row);
         }
@@ -213,7 +228,7 @@ impl Truth {
             for (seq, (found, image)) in found.iter().zip(images).enumerate() {
                 match found {
                     Found::Image(found) => assert!(found == image, "wrong image: {channel:?} {}", seq + 1),
-                    Found::Missing => missing += 1,
+                    Found::Missing | Found::Trimmed => missing += 1,
                 }
             }
         }
@@ -257,6 +272,11 @@ impl World {
             self.opened.materialiser.checkpoint().unwrap();
         }
         locators
+    }
+
+    /// Lets retention do all it has to do.
+    pub fn retain(&mut self, now_ms: u64) {
+        while self.opened.materialiser.retain(now_ms).unwrap() {}
     }
 
     /// Commits `count` entries told by `seed`, in batches of up to `batch`.
