@@ -16,7 +16,7 @@ use postrider_protocol::{
 };
 use tokio::{
     io::{AsyncRead, AsyncWrite, AsyncWriteExt as _, ReadBuf},
-    sync::{Semaphore, mpsc},
+    sync::Semaphore,
     time::{Instant, Sleep},
 };
 
@@ -25,9 +25,10 @@ use crate::{
     clock::Clock,
     metrics::Metrics,
     outbox::Farewell,
+    pipeline::Inbox,
     reader::Reader,
     session::{Effect, ReadRequest, Session, Shared},
-    slot::{Now, Submission},
+    slot::Now,
 };
 
 /// One read takes at most so much; after one that took more than half of it the others have their turn.
@@ -50,7 +51,7 @@ pub struct Services {
     /// What sessions share.
     pub shared: Arc<Shared>,
     /// The queue of each worker.
-    pub queues: Vec<mpsc::Sender<Submission>>,
+    pub queues: Vec<Inbox>,
     /// LIST and SYNC.
     pub reader: Arc<Reader>,
     /// How many of them at once.
@@ -183,8 +184,7 @@ impl Driver {
             match effect {
                 Effect::Submit(worker, submission) => {
                     if let Some(queue) = self.services.queues.get(worker) {
-                        // A worker that is gone has ended the process.
-                        let _ = queue.send(submission).await;
+                        queue.send(submission).await;
                     }
                 }
                 Effect::Read(request) => {

@@ -1,0 +1,79 @@
+//! The materialiser's thread: fills the store from the log, and watches the space that is left.
+
+use std::sync::{Arc, atomic::Ordering, mpsc::RecvTimeoutError};
+use std::time::{Duration, Instant};
+
+use postrider_storage::{Materialiser, Store, StoreError, Written};
+
+use super::backlog::FromLog;
+use crate::{clock::Clock, metrics::Metrics, slot::Rules, view::View};
+
+/// How often free space is looked at.
+const SPACE_EVERY: Duration = Duration::from_secs(1);
+
+/// See the module.
+pub(super) struct Filler {
+    pub materialiser: Materialiser,
+    pub store: Arc<Store>,
+    pub view: Arc<View>,
+    pub rules: Arc<Rules>,
+    pub metrics: Arc<Metrics>,
+    pub clock: Clock,
+    pub reserve_bytes: u64,
+}
+
+impl Filler {
+    pub(super) fn run(mut self, from_log: &FromLog<Arc<Written>>) -> Result<(), String> {
+        loop {
+            match from_log.recv_timeout(SPACE_EVERY) {
+                Ok(written) => self.materialiser.feed(written),
+                Err(RecvTimeoutError::Timeout) => {}
+                Err(RecvTimeoutError::Disconnected) => break,
+            }
+            self.look_at_space();
+            if self.materialiser.is_due() && !self.rules.full.load(Ordering::Relaxed) {
+                self.checkpoint()?;
+            }
+            self.retain()?;
+        }
+        self.checkpoint()
+    }
+
+    fn checkpoint(&mut self) -> Result<(), String> {
+        let start = Instant::now();
+        match self.materialiser.checkpoint() {
+            // Nothing has changed; it is tried again when there is space.
+            Err(StoreError::Full) => return Ok(()),
+            done => done.map_err(|error| error.to_string())?,
+        };
+        self.metrics.checkpoint_duration.observe(start.elapsed().as_secs_f64());
+        self.view.release(|slot| self.store.covered(slot));
+        let gauge = |bytes| i64::try_from(bytes).unwrap_or(i64::MAX);
+        self.metrics.log_bytes.set(gauge(self.store.log_bytes().map_err(|error| error.to_string())?));
+        self.metrics.store_bytes.set(gauge(self.store.size_bytes()));
+        Ok(())
+    }
+
+    /// Does a piece of retention's work.
+    fn retain(&mut self) -> Result<(), String> {
+        self.materialiser.retain(self.clock.now().wall_ms).map_err(|error| error.to_string())?;
+        Ok(())
+    }
+
+    fn look_at_space(&self) {
+        let pending = self.materialiser.pending_bytes();
+        self.metrics.checkpoint_pending_bytes.set(i64::try_from(pending).unwrap_or(i64::MAX));
+        let free = match self.store.free_bytes() {
+            Ok(free) => free,
+            Err(error) => return tracing::warn!(%error, "free space is not known"),
+        };
+        let full = free < self.reserve_bytes + 2 * pending;
+        if self.rules.full.swap(full, Ordering::Relaxed) != full {
+            if full {
+                tracing::error!("too little space: nothing is stored until there is more");
+            } else {
+                tracing::info!("there is space again");
+            }
+        }
+    }
+}
