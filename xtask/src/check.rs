@@ -11,7 +11,9 @@ use crate::{
     generate,
     sim::Sim,
     step::{self, Steps, cargo, command, run},
-    torture::{flips::Flips, fsync::Fsync, kill::Kill, plants, powercut::Powercut, reorder::Reorder},
+    torture::{
+        flips::Flips, fsync::Fsync, kill::Kill, neighbours::Neighbours, plants, powercut::Powercut, reorder::Reorder,
+    },
 };
 
 /// Arguments of `test`.
@@ -97,6 +99,7 @@ impl Nightly {
         steps.step("torture: reorder, 2,000 images", || Reorder::images(2_000).run())?;
         steps.step("torture: flips, 5,000 bits", || Flips::count(5_000).run())?;
         powercut(&mut steps, 300)?;
+        steps.step("torture: neighbours", || Neighbours::long().run())?;
         steps.step("torture: planted faults", plants::run)?;
         steps.finish();
         Ok(())

@@ -5,6 +5,7 @@ mod check;
 mod counts;
 mod dev;
 mod generate;
+mod overload;
 mod peers;
 mod sim;
 mod step;
@@ -40,6 +41,8 @@ enum Task {
     Counts(counts::Counts),
     /// Postrider beside NATS, JetStream and Mosquitto, scenario by scenario; writes docs/benchmarks.md.
     Peers(peers::Peers),
+    /// Twice the load that saturates the server, and what becomes of it.
+    Overload(overload::Overload),
     /// Break the real server on purpose, and see that nothing acknowledged is lost.
     Torture(torture::Torture),
 }
@@ -60,6 +63,7 @@ fn main() -> ExitCode {
         Task::Sim(task) => task.run(),
         Task::Counts(task) => task.run(),
         Task::Peers(task) => task.run(),
+        Task::Overload(task) => task.run(),
         Task::Torture(task) => task.run(),
     };
     match result {

@@ -3,9 +3,9 @@
 //! Every figure is taken with `postrider bench`; targets take turns within a scenario, each on a fresh server with
 //! nothing else running, and the median of the rounds counts.
 
-mod cases;
+pub mod cases;
 mod page;
-mod server;
+pub mod server;
 
 use std::{collections::BTreeMap, fs, path::Path};
 
@@ -24,9 +24,9 @@ use crate::{
 /// Arguments of `peers`.
 #[derive(Args)]
 pub struct Peers {
-    /// Only the scenarios whose name begins like this: p2p, fanout, rate, idle, storm, sync, mixed
-    #[arg(long)]
-    scenario: Option<String>,
+    /// Only the scenarios whose names begin like these: p2p, fanout, rate, idle, storm, sync, mixed
+    #[arg(long, value_delimiter = ',')]
+    scenario: Vec<String>,
     /// How often each is measured; the median counts
     #[arg(long, default_value_t = 3)]
     rounds: usize,
@@ -36,6 +36,9 @@ pub struct Peers {
     /// Only these servers: postrider, nats, jetstream, mqtt
     #[arg(long, value_delimiter = ',')]
     target: Vec<String>,
+    /// Write the page although not everything was measured; it tells what was
+    #[arg(long, conflicts_with = "quick")]
+    write: bool,
 }
 
 /// One measured entrant of one case: the reports of its rounds.
@@ -64,7 +67,8 @@ impl Peers {
         let rounds = if self.quick { 1 } else { self.rounds.max(1) };
         let mut all = Vec::new();
         for case in cases::all() {
-            if self.scenario.as_ref().is_some_and(|wanted| !case.name.starts_with(wanted.as_str())) {
+            let is_wanted = |wanted: &String| case.name.starts_with(wanted.as_str());
+            if !self.scenario.is_empty() && !self.scenario.iter().any(is_wanted) {
                 continue;
             }
             all.push(self.measure(case, &programs, &folder, rounds)?);
@@ -74,8 +78,8 @@ impl Peers {
         let append = append_latency(&folder)?;
         let text = page::page(&all, &programs, rounds, append)?;
         println!("\n{text}");
-        if self.quick || self.scenario.is_some() || !self.target.is_empty() {
-            println!("(docs/benchmarks.md is written by a whole run only)");
+        if !self.write && (self.quick || !self.scenario.is_empty() || !self.target.is_empty()) {
+            println!("(docs/benchmarks.md is written by a whole run, or with --write)");
             return Ok(());
         }
         fs::create_dir_all(step::root().join("docs"))?;

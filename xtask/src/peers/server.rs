@@ -41,6 +41,12 @@ impl Programs {
         })
     }
 
+    /// Postrider and nobody else.
+    pub fn postrider_alone() -> Self {
+        let postrider = step::target().join("release/postrider");
+        Self { postrider, nats: None, nats_new: None, mosquitto: None }
+    }
+
     /// Whether the entrant can take part.
     pub fn has(&self, entrant: Entrant) -> bool {
         self.program(entrant).is_some()

@@ -102,6 +102,20 @@ struct Verdict {
 }
 
 impl Neighbours {
+    /// Long windows, the rest by default.
+    pub fn long() -> Self {
+        Self {
+            seconds: 3.0,
+            rounds: 5,
+            pairs: 100,
+            rate: 1_500,
+            transports: "tcp,tls,ws,wss".to_owned(),
+            only: Vec::new(),
+            program: None,
+            shared: Shared::default(),
+        }
+    }
+
     /// Runs the suite.
     pub fn run(self) -> Result {
         let seed = self.shared.seed();
