@@ -130,6 +130,12 @@ impl Session {
         !self.over && self.held.is_none() && !self.is_full() && self.paused_until.is_none()
     }
 
+    /// Whether there is something to go on with that no further byte brings: [`Session::advance`] stopped early.
+    #[must_use]
+    pub fn is_held_up(&self) -> bool {
+        !self.over && self.machine.is_suspended()
+    }
+
     /// Whether nothing is under way for it any more.
     #[must_use]
     pub fn is_settled(&self) -> bool {

@@ -2,7 +2,7 @@
 //! code serves TCP, TLS, WS and WSS. Where messages begin and end means nothing to the reader.
 //!
 //! The server calls [`accept()`], clients call [`connect()`]; both bring a stream that is connected, and their own
-//! deadline. Memory: 4 KiB to read and nothing to write until the first write; a message longer than
+//! deadline. Memory: 2 KiB to read and nothing to write until the first write; a message longer than
 //! [`MESSAGE_BYTES`] is refused by its header.
 #![cfg_attr(test, allow(clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing))]
 

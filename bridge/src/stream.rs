@@ -24,7 +24,7 @@ pub const MESSAGE_BYTES: usize = 128 * 1024 + 10;
 /// The longest message that is written. The buffer in which one is formed is kept, so it is not larger.
 const WRITE_BYTES: usize = 16 * 1024;
 /// What is asked of the socket at a time.
-const READ_BYTES: usize = 4 * 1024;
+const READ_BYTES: usize = 2 * 1024;
 /// The longest reason of a close frame.
 const REASON_BYTES: usize = 123;
 

@@ -1,12 +1,17 @@
 //! The driver of one session: bytes between a socket and the session's value, effects carried out, one timer. One task
 //! for a connection; while it is idle it holds no buffer.
 
-use std::cell::RefCell;
-use std::future::{Future as _, poll_fn};
-use std::pin::Pin;
-use std::sync::Arc;
-use std::task::{Context, Poll};
-use std::time::Duration;
+use std::{
+    cell::RefCell,
+    mem,
+    pin::Pin,
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering},
+    },
+    task::{Context, Poll, ready},
+    time::Duration,
+};
 
 use bytes::Bytes;
 use postrider_protocol::{
@@ -20,7 +25,7 @@ use tokio::{
     time::{Instant, Sleep},
 };
 
-use super::transport::Transport;
+use super::{listener::Seat, transport::Transport};
 use crate::{
     clock::Clock,
     metrics::Metrics,
@@ -33,12 +38,13 @@ use crate::{
 
 /// One read takes at most so much; after one that took more than half of it the others have their turn.
 const READ_BYTES: usize = 16 << 10;
-/// A connection that waits keeps no larger buffer for writing.
-const KEPT_BYTES: usize = 64 << 10;
 /// A connection that is to end has so long for what it is still owed.
 const SETTLE_MS: u64 = 5_000;
 /// And then so long to take its last frame.
 const LAST_FRAME: Duration = Duration::from_secs(1);
+
+/// Numbers connections, over all listeners of a process.
+static NEXT: AtomicU64 = AtomicU64::new(1);
 
 thread_local! {
     /// Bytes are read into this and copied out in their exact length, so that a waiting connection holds no buffer.
@@ -64,15 +70,17 @@ pub struct Services {
     pub slow_after_ms: u64,
 }
 
-/// What woke a driver.
-enum Turn {
-    Bytes(Bytes),
-    /// The peer will send no more.
-    Eof,
-    /// The socket failed.
-    Lost,
-    Woken,
-    Timer,
+/// One connection, from accept to its end: the future of its task. It is written out by hand, so that a connection that
+/// waits is no larger than what it needs to wait; what only the end needs is made at the end.
+#[must_use = "nothing happens until it is polled"]
+pub struct Drive(State);
+
+#[allow(clippy::large_enum_variant, reason = "this is the state that lasts, and the task is its box")]
+enum State {
+    Live(Driver),
+    /// The goodbye is being said.
+    Parting(Pin<Box<dyn Future<Output = ()> + Send>>),
+    Over,
 }
 
 /// See the module.
@@ -80,149 +88,163 @@ struct Driver {
     services: Arc<Services>,
     session: Session,
     transport: Transport,
+    /// Counted among the connections of its listener while it lives.
+    _seat: Seat,
     /// What is being written, and how much of it is.
     pending: Vec<u8>,
     written: usize,
     needs_flush: bool,
+    /// Whether the outbox may hold something.
+    outbox_ready: bool,
+    /// Whether the others have their turn first.
+    yields: bool,
     /// Since when the socket has taken nothing although bytes wait.
     stalled_since: Option<u64>,
-    farewell: Option<(Farewell, u64)>,
+    farewell: Option<Box<(Farewell, u64)>>,
+    /// Effects that wait for room in the queue of a worker.
+    blocked: Option<Pin<Box<dyn Future<Output = ()> + Send>>>,
     timer: Pin<Box<Sleep>>,
     /// When the timer fires, monotonic milliseconds.
     timer_at: u64,
 }
 
-/// Runs one connection to its end; `number` is unique in this process, the time for CONNECT runs since `accepted`.
-pub async fn drive(services: Arc<Services>, transport: Transport, number: u64, accepted: Now) {
-    let session = Session::new(Arc::clone(&services.shared), number, accepted);
-    let kind = transport.kind();
-    let timer_at = accepted.mono_ms;
-    let timer = Box::pin(tokio::time::sleep_until(Instant::from_std(services.clock.instant(timer_at))));
-    let mut driver = Driver {
-        services,
-        session,
-        transport,
-        pending: Vec::new(),
-        written: 0,
-        needs_flush: false,
-        stalled_since: None,
-        farewell: None,
-        timer,
-        timer_at,
-    };
-    let reason = driver.run().await;
-    driver.services.metrics.connection_closed(kind, reason);
+impl Drive {
+    /// The connection over `transport`; the time for CONNECT runs since `accepted`.
+    pub fn new(services: Arc<Services>, transport: Transport, seat: Seat, accepted: Now) -> Self {
+        let session = Session::new(Arc::clone(&services.shared), NEXT.fetch_add(1, Ordering::Relaxed), accepted);
+        let timer_at = session.poll_timeout().unwrap_or(accepted.mono_ms);
+        Self(State::Live(Driver {
+            session,
+            transport,
+            _seat: seat,
+            pending: Vec::new(),
+            written: 0,
+            needs_flush: false,
+            outbox_ready: false,
+            yields: false,
+            stalled_since: None,
+            farewell: None,
+            blocked: None,
+            timer: Box::pin(tokio::time::sleep_until(Instant::from_std(services.clock.instant(timer_at)))),
+            timer_at,
+            services,
+        }))
+    }
+}
+
+impl Future for Drive {
+    type Output = ();
+
+    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<()> {
+        if let State::Live(driver) = &mut self.0 {
+            let lost = ready!(driver.poll_live(cx));
+            if let State::Live(driver) = mem::replace(&mut self.0, State::Over) {
+                self.0 = State::Parting(Box::pin(driver.part(lost)));
+            }
+        }
+        if let State::Parting(parting) = &mut self.0 {
+            ready!(parting.as_mut().poll(cx));
+            self.0 = State::Over;
+        }
+        Poll::Ready(())
+    }
 }
 
 impl Driver {
-    async fn run(&mut self) -> Reason {
-        let lost = loop {
-            let turn = poll_fn(|cx| self.poll_turn(cx)).await;
-            let is_long = matches!(&turn, Turn::Bytes(bytes) if bytes.len() > READ_BYTES / 2);
-            let now = self.services.clock.now();
-            let effects = match turn {
-                Turn::Bytes(bytes) => {
-                    self.services.metrics.bytes_received.inc_by(bytes.len() as u64);
-                    self.session.handle_bytes(now, bytes);
-                    self.session.advance(now)
+    /// Goes on until the connection is to end; true when its socket is of no use any more.
+    fn poll_live(&mut self, cx: &mut Context<'_>) -> Poll<bool> {
+        loop {
+            if let Some(blocked) = &mut self.blocked {
+                ready!(blocked.as_mut().poll(cx));
+                self.blocked = None;
+            }
+            let woken = self.session.outbox().poll_woken(cx.waker());
+            self.outbox_ready |= woken;
+            if self.poll_write(cx).is_err() {
+                return Poll::Ready(true);
+            }
+            if let Some(lost) = self.is_over() {
+                return Poll::Ready(lost);
+            }
+            if mem::take(&mut self.yields) {
+                cx.waker().wake_by_ref();
+                return Poll::Pending;
+            }
+            let effects = if woken && self.session.is_held_up() {
+                self.session.advance(self.services.clock.now())
+            } else {
+                match self.poll_read(cx) {
+                    Poll::Ready(Ok(effects)) => effects,
+                    Poll::Ready(Err(_)) => return Poll::Ready(true),
+                    Poll::Pending => ready!(self.poll_timer(cx)),
                 }
-                Turn::Woken => {
-                    // A peer that takes nothing must not hold up the end, so that its time runs from now.
-                    if let Some(farewell) = self.session.outbox().farewell() {
-                        self.end(now.mono_ms, farewell);
-                    }
-                    self.session.advance(now)
-                }
-                Turn::Timer => {
-                    let mut effects = self.session.handle_timeout(now);
-                    effects.extend(self.session.advance(now));
-                    effects
-                }
-                Turn::Eof => {
-                    self.end(now.mono_ms, Farewell { silent: true, ..Reason::Ok.into() });
-                    Vec::new()
-                }
-                Turn::Lost => break true,
             };
-            self.perform(effects).await;
-            if let Some(lost) = self.is_over(now.mono_ms) {
-                break lost;
-            }
-            if is_long {
-                // A peer that sends without end would keep this thread until the runtime has enough of it.
-                tokio::task::yield_now().await;
-            }
-        };
-        let effects = self.session.finish(self.services.clock.now());
-        self.perform(effects).await;
-        let farewell = self.farewell.take().map_or_else(|| Reason::Ok.into(), |(farewell, _)| farewell);
-        if !lost {
-            self.part(&farewell).await;
+            self.perform(effects);
         }
-        farewell.reason
     }
 
     /// Whether to stop: Some(true) when the socket is of no use any more.
-    fn is_over(&mut self, now_ms: u64) -> Option<bool> {
+    fn is_over(&mut self) -> Option<bool> {
+        if self.stalled_since.is_none() && self.farewell.is_none() {
+            return None;
+        }
+        let now_ms = self.services.clock.now().mono_ms;
         if self.stalled_since.is_some_and(|since| now_ms >= since + self.services.slow_after_ms) {
             self.services.metrics.slow_consumers.inc();
-            self.farewell = Some((Reason::SlowConsumer.into(), now_ms));
+            self.farewell = Some(Box::new((Reason::SlowConsumer.into(), now_ms)));
             return Some(true);
         }
-        let (_, since) = self.farewell.as_ref()?;
+        let (_, since) = self.farewell.as_deref()?;
         let written = self.written == self.pending.len() && self.session.outbox().waiting() == 0;
         let given_up = now_ms >= since + SETTLE_MS;
         ((written && self.session.is_settled()) || given_up).then_some(given_up && !written)
     }
 
-    fn end(&mut self, now_ms: u64, farewell: Farewell) {
-        self.farewell.get_or_insert((farewell, now_ms));
+    fn end(&mut self, farewell: Farewell) {
+        let now_ms = self.services.clock.now().mono_ms;
+        self.farewell.get_or_insert_with(|| Box::new((farewell, now_ms)));
     }
 
-    async fn perform(&self, effects: Vec<Effect>) {
-        for effect in effects {
+    /// Carries effects out, as far as the workers have room: the rest is waited for before anything else.
+    fn perform(&mut self, effects: Vec<Effect>) {
+        let mut effects = effects.into_iter();
+        while let Some(effect) = effects.next() {
             match effect {
                 Effect::Submit(worker, submission) => {
-                    if let Some(queue) = self.services.queues.get(worker) {
-                        queue.send(submission).await;
+                    let Some(queue) = self.services.queues.get(worker) else { continue };
+                    if let Err(submission) = queue.try_send(submission) {
+                        let rest = std::iter::once(Effect::Submit(worker, submission)).chain(effects);
+                        self.blocked = Some(Box::pin(perform(Arc::clone(&self.services), rest)));
+                        return;
                     }
                 }
-                Effect::Read(request) => {
-                    // Its own task: while it waits for its turn, the connection goes on.
-                    tokio::spawn(read(Arc::clone(&self.services), request));
-                }
+                Effect::Read(request) => start_read(&self.services, request),
             }
         }
     }
 
-    fn poll_turn(&mut self, cx: &mut Context<'_>) -> Poll<Turn> {
-        if self.poll_write(cx).is_err() {
-            return Poll::Ready(Turn::Lost);
+    /// Reads once, and gives the session what came.
+    fn poll_read(&mut self, cx: &mut Context<'_>) -> Poll<std::io::Result<Vec<Effect>>> {
+        if self.farewell.is_some() || !self.session.wants_bytes() {
+            return Poll::Pending;
         }
-        if self.session.outbox().poll_woken(cx.waker()) {
-            // What was queued meanwhile is taken at the next poll, which follows at once.
-            return Poll::Ready(Turn::Woken);
-        }
-        if self.farewell.is_none() && self.session.wants_bytes() {
-            match self.poll_read(cx) {
-                Poll::Ready(Ok(bytes)) if bytes.is_empty() => return Poll::Ready(Turn::Eof),
-                Poll::Ready(Ok(bytes)) => return Poll::Ready(Turn::Bytes(bytes)),
-                Poll::Ready(Err(_)) => return Poll::Ready(Turn::Lost),
-                Poll::Pending => {}
-            }
-        }
-        self.poll_timer(cx).map(|()| Turn::Timer)
-    }
-
-    fn poll_read(&mut self, cx: &mut Context<'_>) -> Poll<std::io::Result<Bytes>> {
-        SCRATCH.with_borrow_mut(|scratch| {
+        let bytes = SCRATCH.with_borrow_mut(|scratch| {
             let mut buffer = ReadBuf::new(scratch);
-            match Pin::new(&mut self.transport).poll_read(cx, &mut buffer) {
-                Poll::Ready(Ok(())) => Poll::Ready(Ok(Bytes::copy_from_slice(buffer.filled()))),
-                Poll::Ready(Err(error)) => Poll::Ready(Err(error)),
-                Poll::Pending => Poll::Pending,
-            }
-        })
+            ready!(Pin::new(&mut self.transport).poll_read(cx, &mut buffer))?;
+            Poll::Ready(Ok::<_, std::io::Error>(Bytes::copy_from_slice(buffer.filled())))
+        });
+        let bytes = ready!(bytes)?;
+        if bytes.is_empty() {
+            // The peer will send no more.
+            self.end(Farewell { silent: true, ..Reason::Ok.into() });
+            return Poll::Ready(Ok(Vec::new()));
+        }
+        // A peer that sends without end would keep this thread until the runtime has enough of it.
+        self.yields = bytes.len() > READ_BYTES / 2;
+        self.services.metrics.bytes_received.inc_by(bytes.len() as u64);
+        let now = self.services.clock.now();
+        self.session.handle_bytes(now, bytes);
+        Poll::Ready(Ok(self.session.advance(now)))
     }
 
     /// Writes as much as the socket takes.
@@ -244,18 +266,17 @@ impl Driver {
                     }
                 }
             }
-            self.pending.clear();
+            self.pending = Vec::new();
             self.written = 0;
-            if !self.session.outbox().is_ready() || self.farewell.is_some() && self.session.outbox().waiting() == 0 {
+            if !self.outbox_ready {
                 break;
             }
-            if let Some(farewell) = self.session.outbox().take(&mut self.pending) {
-                let now = self.services.clock.now().mono_ms;
-                self.end(now, farewell);
+            let farewell = self.session.outbox().take(&mut self.pending);
+            // Something may still be there when something was: a LAG is due once the queue has drained.
+            self.outbox_ready = !self.pending.is_empty();
+            if let Some(farewell) = farewell {
+                self.end(farewell);
             }
-        }
-        if self.pending.capacity() > KEPT_BYTES {
-            self.pending = Vec::new();
         }
         if self.needs_flush {
             match Pin::new(&mut self.transport).poll_flush(cx) {
@@ -270,37 +291,55 @@ impl Driver {
         Ok(())
     }
 
+    /// The socket takes nothing. A peer that takes nothing must not hold up the end: its time runs from now.
     fn stall(&mut self) {
         if self.stalled_since.is_none() {
             self.stalled_since = Some(self.services.clock.now().mono_ms);
         }
+        if self.outbox_ready
+            && let Some(farewell) = self.session.outbox().farewell()
+        {
+            self.end(farewell);
+        }
     }
 
-    /// Ready when something is due. The timer is moved only when it would fire too late: a deadline that moved on is
-    /// looked at again when the timer fires early.
-    fn poll_timer(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+    /// What is due. The timer is moved only when it would fire too late: a deadline that moved on is looked at again
+    /// when the timer fires early.
+    fn poll_timer(&mut self, cx: &mut Context<'_>) -> Poll<Vec<Effect>> {
         let slow = self.stalled_since.map(|since| since + self.services.slow_after_ms);
-        let settle = self.farewell.as_ref().map(|(_, since)| since + SETTLE_MS);
+        let settle = self.farewell.as_ref().map(|ending| ending.1 + SETTLE_MS);
         let due = [self.session.poll_timeout(), slow, settle].into_iter().flatten().min();
         loop {
             if let Some(due) = due.filter(|due| *due < self.timer_at || self.timer.is_elapsed()) {
                 self.timer_at = due;
                 self.timer.as_mut().reset(Instant::from_std(self.services.clock.instant(due)));
             }
-            if self.timer.as_mut().poll(cx).is_pending() {
-                return Poll::Pending;
-            }
-            let now = self.services.clock.now().mono_ms;
+            ready!(self.timer.as_mut().poll(cx));
+            let now = self.services.clock.now();
             match due {
-                Some(due) if due <= now => return Poll::Ready(()),
+                Some(due) if due <= now.mono_ms => {
+                    let mut effects = self.session.handle_timeout(now);
+                    effects.extend(self.session.advance(now));
+                    return Poll::Ready(effects);
+                }
                 Some(_) => {}
                 None => return Poll::Pending,
             }
         }
     }
 
-    /// The last frame, and the goodbye of the transport.
-    async fn part(&mut self, farewell: &Farewell) {
+    /// Hands on what is left, then the last frame and the goodbye of the transport.
+    async fn part(mut self, lost: bool) {
+        let effects = self.session.finish(self.services.clock.now());
+        perform(Arc::clone(&self.services), effects.into_iter()).await;
+        let farewell = self.farewell.take().map_or_else(|| Reason::Ok.into(), |ending| ending.0);
+        if !lost {
+            self.say_goodbye(&farewell).await;
+        }
+        self.services.metrics.connection_closed(self.transport.kind(), farewell.reason);
+    }
+
+    async fn say_goodbye(&mut self, farewell: &Farewell) {
         if !farewell.silent {
             let retry_after = farewell.retry_after_ms.map(u32::to_be_bytes);
             let retry_after = retry_after.as_ref().map(|bytes| (tag::RETRY_AFTER_MS, &bytes[..]));
@@ -319,6 +358,25 @@ impl Driver {
         // The peer may be gone already; there is nobody left to tell.
         let _ = self.transport.close_with(farewell.reason).await;
     }
+}
+
+/// Carries effects out, waiting for the workers.
+async fn perform(services: Arc<Services>, effects: impl Iterator<Item = Effect>) {
+    for effect in effects {
+        match effect {
+            Effect::Submit(worker, submission) => {
+                if let Some(queue) = services.queues.get(worker) {
+                    queue.send(submission).await;
+                }
+            }
+            Effect::Read(request) => start_read(&services, request),
+        }
+    }
+}
+
+/// A read is a task of its own: while it waits for its turn, the connection goes on.
+fn start_read(services: &Arc<Services>, request: ReadRequest) {
+    tokio::spawn(read(Arc::clone(services), request));
 }
 
 /// Reads on the blocking pool, when fewer than the bound are reading.
@@ -341,4 +399,15 @@ pub fn busy_frame(retry_after_ms: u32) -> Vec<u8> {
     let mut frame = Vec::new();
     Packet::Disconnect(DisconnectPacket { reason: Reason::Busy, tlvs }).encode(&mut frame);
     frame
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_connection_that_waits_is_small() {
+        // Each of thousands holds this. What comes rarely, or only at the end, belongs into a box.
+        assert!(size_of::<Drive>() <= 400, "{} bytes", size_of::<Drive>());
+    }
 }

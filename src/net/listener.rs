@@ -1,12 +1,15 @@
 //! Accepting: sockets become transports within the time for CONNECT, and transports become sessions. A listener over
 //! its bound turns newcomers away; one that runs out of descriptors waits instead of spinning.
 
-use std::net::SocketAddr;
 use std::sync::{
     Arc,
-    atomic::{AtomicU64, AtomicUsize, Ordering},
+    atomic::{AtomicUsize, Ordering},
 };
 use std::time::Duration;
+use std::{
+    net::SocketAddr,
+    pin::{Pin, pin},
+};
 
 use postrider_bridge::{AcceptRules, accept};
 use tokio::{
@@ -17,7 +20,7 @@ use tokio_rustls::TlsAcceptor;
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
 use super::{
-    drive::{Services, busy_frame, drive},
+    drive::{Drive, Services, busy_frame},
     transport::{Transport, TransportKind},
 };
 
@@ -27,9 +30,6 @@ const BACK_OFF: Duration = Duration::from_millis(100);
 const BUSY_RETRY_MS: u32 = 5_000;
 /// Connections that are told why they are turned away, at once; beyond that they are dropped.
 const TURNING_AWAY: usize = 64;
-
-/// Numbers connections, over all listeners of a process.
-static NEXT: AtomicU64 = AtomicU64::new(1);
 
 /// One listening socket.
 pub struct Listener {
@@ -61,9 +61,10 @@ impl Listener {
         let open = Arc::new(AtomicUsize::new(0));
         let turning_away = Arc::new(AtomicUsize::new(0));
         let listener = Arc::new(self);
+        let mut stopped = pin!(stop.cancelled());
         loop {
             let accepted = tokio::select! {
-                () = stop.cancelled() => return,
+                () = &mut stopped => return,
                 accepted = listener.socket.accept() => accepted,
             };
             let Ok((stream, _)) = accepted else {
@@ -75,47 +76,35 @@ impl Listener {
             if open.load(Ordering::Relaxed) >= listener.max {
                 counters.turned_away.inc();
                 if turning_away.load(Ordering::Relaxed) < TURNING_AWAY {
-                    let (listener, guard) = (Arc::clone(&listener), Guard::new(&turning_away));
-                    let stop = stop.clone();
-                    tracker.spawn(async move {
-                        tokio::select! {
-                            () = listener.turn_away(stream) => {}
-                            () = stop.cancelled() => {}
-                        }
-                        drop(guard);
-                    });
+                    let turn_away = Arc::clone(&listener).turn_away(stream, Seat::take(&turning_away));
+                    tracker.spawn(until(stop.clone(), turn_away));
                 }
                 continue;
             }
             counters.opened.inc();
             counters.open.inc();
-            let (listener, services, guard) = (Arc::clone(&listener), Arc::clone(&services), Guard::new(&open));
-            let stop = stop.clone();
+            let (services, seat, accepted) = (Arc::clone(&services), Seat::take(&open), services.clock.now());
+            if listener.kind == TransportKind::Tcp {
+                set_up(&stream);
+                tracker.spawn(Drive::new(services, Transport::Tcp(stream), seat, accepted));
+                continue;
+            }
+            let (listener, then, stop) = (Arc::clone(&listener), tracker.clone(), stop.clone());
+            // Shaking hands takes far more memory than what comes after it, which is a task of its own.
             tracker.spawn(async move {
-                listener.serve(stream, services, stop).await;
-                drop(guard);
+                // Who is still at it when the server stops is dropped: nothing was accepted from them.
+                if let Some(transport) = until(stop, listener.shake_hands(stream)).await.flatten() {
+                    then.spawn(Drive::new(services, transport, seat, accepted));
+                } else {
+                    let counters = services.metrics.transport(listener.kind);
+                    counters.handshakes_failed.inc();
+                    counters.open.dec();
+                }
             });
         }
     }
 
-    /// Who is still shaking hands at `stop` is dropped: nothing was accepted from them, and the end waits for nobody.
-    async fn serve(&self, stream: TcpStream, services: Arc<Services>, stop: CancellationToken) {
-        let accepted = services.clock.now();
-        let transport = tokio::select! {
-            transport = self.shake_hands(stream) => transport,
-            () = stop.cancelled() => None,
-        };
-        match transport {
-            Some(transport) => drive(services, transport, NEXT.fetch_add(1, Ordering::Relaxed), accepted).await,
-            None => {
-                let counters = services.metrics.transport(self.kind);
-                counters.handshakes_failed.inc();
-                counters.open.dec();
-            }
-        }
-    }
-
-    async fn turn_away(&self, stream: TcpStream) {
+    async fn turn_away(self: Arc<Self>, stream: TcpStream, _seat: Seat) {
         if let Some(mut transport) = self.shake_hands(stream).await {
             // Who is turned away may be gone already.
             let _ = transport.write_all(&busy_frame(BUSY_RETRY_MS)).await;
@@ -124,35 +113,56 @@ impl Listener {
     }
 
     async fn shake_hands(&self, stream: TcpStream) -> Option<Transport> {
-        // Without it small answers wait for the peer's acknowledgement of earlier ones; a socket that refuses is gone.
-        let _ = stream.set_nodelay(true);
-        let shake = async {
-            Some(match (self.kind, &self.tls) {
-                (TransportKind::Tcp, _) => Transport::Tcp(stream),
-                (TransportKind::Ws, _) => Transport::Ws(Box::new(accept(stream, &self.rules).await.ok()?)),
-                (TransportKind::Tls, Some(tls)) => Transport::Tls(Box::new(tls.accept(stream).await.ok()?)),
-                (TransportKind::Wss, Some(tls)) => {
-                    let stream = tls.accept(stream).await.ok()?;
-                    Transport::Wss(Box::new(accept(stream, &self.rules).await.ok()?))
-                }
-                (TransportKind::Tls | TransportKind::Wss, None) => return None,
-            })
+        set_up(&stream);
+        let rules = &self.rules;
+        // Boxed one by one: a task has the size of the largest future in it, and many may be shaking hands.
+        let shake: Pin<Box<dyn Future<Output = Option<Transport>> + Send>> = match (self.kind, &self.tls) {
+            (TransportKind::Tcp, _) => return Some(Transport::Tcp(stream)),
+            (TransportKind::Ws, _) => {
+                Box::pin(async { Some(Transport::Ws(Box::new(accept(stream, rules).await.ok()?))) })
+            }
+            (TransportKind::Tls, Some(tls)) => {
+                let shake = Box::pin(tls.accept(stream));
+                Box::pin(async { Some(Transport::Tls(Box::new(shake.await.ok()?))) })
+            }
+            (TransportKind::Wss, Some(tls)) => {
+                let shake = Box::pin(tls.accept(stream));
+                Box::pin(async {
+                    let stream = Box::new(shake.await.ok()?);
+                    Some(Transport::Wss(Box::new(accept(stream, rules).await.ok()?)))
+                })
+            }
+            (TransportKind::Tls | TransportKind::Wss, None) => return None,
         };
         tokio::time::timeout(self.handshake, shake).await.ok().flatten()
     }
 }
 
-/// Counts one while it lives.
-struct Guard(Arc<AtomicUsize>);
+fn set_up(stream: &TcpStream) {
+    // Without it small answers wait for the peer's acknowledgement of earlier ones; a socket that refuses is gone.
+    let _ = stream.set_nodelay(true);
+}
 
-impl Guard {
-    fn new(counter: &Arc<AtomicUsize>) -> Self {
-        counter.fetch_add(1, Ordering::Relaxed);
-        Self(Arc::clone(counter))
+/// What `work` gives, or none when `stop` comes first.
+async fn until<T>(stop: CancellationToken, work: impl Future<Output = T>) -> Option<T> {
+    tokio::select! {
+        done = work => Some(done),
+        () = stop.cancelled() => None,
     }
 }
 
-impl Drop for Guard {
+/// One of the places of a listener, taken while this lives.
+#[derive(Debug)]
+pub struct Seat(Arc<AtomicUsize>);
+
+impl Seat {
+    fn take(taken: &Arc<AtomicUsize>) -> Self {
+        taken.fetch_add(1, Ordering::Relaxed);
+        Self(Arc::clone(taken))
+    }
+}
+
+impl Drop for Seat {
     fn drop(&mut self) {
         self.0.fetch_sub(1, Ordering::Relaxed);
     }

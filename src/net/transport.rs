@@ -61,7 +61,7 @@ pub enum Transport {
     /// WebSocket.
     Ws(Box<WsStream<TcpStream>>),
     /// WebSocket under TLS.
-    Wss(Box<WsStream<TlsStream<TcpStream>>>),
+    Wss(Box<WsStream<Box<TlsStream<TcpStream>>>>),
 }
 
 /// Does the same with the stream inside, whichever it is.

@@ -29,7 +29,7 @@ async fn pair(kind: TransportKind) -> (Transport, Box<dyn Stream>) {
         }
         TransportKind::Wss => {
             let (server, client) = encrypt(server, client).await;
-            let (server, client) = tokio::join!(accept(server, &rules), connect(client, "localhost", "/ws"));
+            let (server, client) = tokio::join!(accept(Box::new(server), &rules), connect(client, "localhost", "/ws"));
             (Transport::Wss(Box::new(server.unwrap())), Box::new(client.unwrap()))
         }
     }

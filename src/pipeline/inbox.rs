@@ -6,7 +6,7 @@ use std::sync::{
 };
 use std::time::Duration;
 
-use tokio::sync::Semaphore;
+use tokio::sync::{Semaphore, TryAcquireError};
 
 use crate::slot::Submission;
 
@@ -41,6 +41,22 @@ impl Inbox {
         if self.queue.try_send(submission).is_ok() {
             room.forget();
         }
+    }
+
+    /// As [`Inbox::send`] when there is room now.
+    ///
+    /// # Errors
+    /// There is none: the submission, to be sent by who can wait.
+    pub fn try_send(&self, submission: Submission) -> Result<(), Submission> {
+        let room = match self.room.try_acquire() {
+            Ok(room) => room,
+            Err(TryAcquireError::NoPermits) => return Err(submission),
+            Err(TryAcquireError::Closed) => return Ok(()),
+        };
+        if self.queue.try_send(submission).is_ok() {
+            room.forget();
+        }
+        Ok(())
     }
 }
 
@@ -111,6 +127,15 @@ mod tests {
         let rest: Vec<u64> = std::iter::from_fn(|| from.try_recv()).map(|submission| submission.at_ms).collect();
         assert_eq!(rest, [1, 2], "what was given up is not there");
         assert!(poll(pin!(to.send(submission(9))), context), "and its room is free again");
+    }
+
+    #[test]
+    fn without_room_a_submission_comes_back() {
+        let (to, from) = inbox(1);
+        assert!(to.try_send(submission(0)).is_ok());
+        assert_eq!(to.try_send(submission(1)).map_err(|submission| submission.at_ms), Err(1));
+        assert_eq!(from.try_recv().map(|submission| submission.at_ms), Some(0));
+        assert!(to.try_send(submission(2)).is_ok(), "what is taken makes room");
     }
 
     fn poll(send: std::pin::Pin<&mut impl Future<Output = ()>>, context: &mut Context<'_>) -> bool {

@@ -193,6 +193,12 @@ impl ServerSession {
         self.suspended = true;
     }
 
+    /// Whether the driver does not read the socket.
+    #[must_use]
+    pub const fn is_suspended(&self) -> bool {
+        self.suspended
+    }
+
     /// The driver reads: if it did not before, every deadline starts anew.
     pub const fn resume_reading(&mut self, now_ms: u64) {
         if self.suspended {
