@@ -69,8 +69,39 @@ pub enum Effect {
 #[derive(Clone, Copy, Debug)]
 struct Progress {
     seq: u64,
+    /// The channel's head when it was looked up last; it only rises.
+    head: u64,
     /// What the log was last told.
     told: u64,
+}
+
+/// What one turn hands to the workers.
+#[derive(Debug, Default)]
+struct Work {
+    /// The worker of `commands`: nearly always all are for one.
+    worker: usize,
+    commands: Vec<Command>,
+    /// What is for other workers.
+    others: BTreeMap<usize, Vec<Command>>,
+    /// How many commands these are together.
+    count: u32,
+    /// Frames that were taken in.
+    sends: u64,
+    recvacks: u64,
+}
+
+impl Work {
+    fn push(&mut self, worker: usize, command: Command) {
+        self.count += 1;
+        if self.commands.is_empty() {
+            self.worker = worker;
+        }
+        if self.worker == worker {
+            self.commands.push(command);
+        } else {
+            self.others.entry(worker).or_default().push(command);
+        }
+    }
 }
 
 /// See the module.
@@ -144,24 +175,29 @@ impl Session {
 
     /// Goes on as far as possible; call it after bytes, wake-ups and timeouts.
     pub fn advance(&mut self, now: Now) -> Vec<Effect> {
-        let mut effects = Vec::new();
-        let mut batches: BTreeMap<usize, Vec<Command>> = BTreeMap::new();
+        let (mut work, mut effects) = (Work::default(), Vec::new());
         let pause = self.origin.as_ref().map_or(0, |origin| origin.paused_until_ms.load(Ordering::Acquire));
         self.paused_until = (pause > now.mono_ms).then_some(pause);
-        while !self.over && !self.is_full() && self.paused_until.is_none() {
+        let mut is_behind = self.is_behind();
+        while !self.over && !is_behind && self.paused_until.is_none() && self.owes(&work) < SEND_WINDOW {
             let held = self.held.take().map(|event| *event);
             let Some(event) = held.or_else(|| self.machine.poll_event()) else { break };
-            self.handle(now, event, &mut batches, &mut effects);
+            // What goes to a worker puts nothing into the outbox here.
+            let is_answered = !matches!(event, ServerEvent::Send(_) | ServerEvent::Recvack(_));
+            self.handle(now, event, &mut work, &mut effects);
+            if is_answered {
+                is_behind = self.is_behind();
+            }
             if self.held.is_some() {
                 break;
             }
         }
+        self.submit(now, work, &mut effects);
         if self.wants_bytes() {
             self.machine.resume_reading(now.mono_ms);
         } else {
             self.machine.suspend_reading(now.mono_ms);
         }
-        self.submit(now, batches, &mut effects);
         effects
     }
 
@@ -177,8 +213,9 @@ impl Session {
     pub fn handle_timeout(&mut self, now: Now) -> Vec<Effect> {
         let mut effects = Vec::new();
         if self.cursors_since.is_some_and(|since| now.mono_ms >= since + CURSOR_DELAY_MS) {
-            let batches = self.flush_cursors();
-            self.submit(now, batches, &mut effects);
+            let mut work = Work::default();
+            self.flush_cursors(&mut work);
+            self.submit(now, work, &mut effects);
         }
         if !self.over
             && let Some(ServerEvent::Close { reason, detail }) = self.machine.handle_timeout(now.mono_ms)
@@ -196,56 +233,66 @@ impl Session {
             self.shared.hub.unregister(origin);
             self.shared.metrics.sessions.dec();
         }
-        let mut effects = Vec::new();
-        let batches = self.flush_cursors();
-        self.submit(now, batches, &mut effects);
+        let (mut work, mut effects) = (Work::default(), Vec::new());
+        self.flush_cursors(&mut work);
+        self.submit(now, work, &mut effects);
         effects
     }
 
-    fn handle(
-        &mut self,
-        now: Now,
-        event: ServerEvent,
-        batches: &mut BTreeMap<usize, Vec<Command>>,
-        effects: &mut Vec<Effect>,
-    ) {
-        let received = &self.shared.metrics.frames_received;
-        match &event {
-            ServerEvent::Connect(_) => received.of(Kind::Connect).inc(),
-            ServerEvent::Send(_) => received.of(Kind::Send).inc(),
-            ServerEvent::Call(_) => received.of(Kind::Call).inc(),
-            ServerEvent::Recvack(_) => received.of(Kind::Recvack).inc(),
-            ServerEvent::List(_) => received.of(Kind::List).inc(),
-            ServerEvent::Sync(_) => received.of(Kind::Sync).inc(),
-            ServerEvent::Answer(_) => received.of(Kind::Ping).inc(),
-            ServerEvent::Ended => received.of(Kind::Disconnect).inc(),
-            ServerEvent::Close { reason, .. } => {
-                self.shared.metrics.frame_error(*reason);
-                0
-            }
-        };
+    fn handle(&mut self, now: Now, event: ServerEvent, work: &mut Work, effects: &mut Vec<Effect>) {
         match event {
-            ServerEvent::Connect(packet) => self.connect(now, &packet),
-            ServerEvent::Send(packet) => self.command(Command::Send(packet), batches),
-            ServerEvent::Call(call) => self.call(call, batches, effects),
-            ServerEvent::Recvack(ack) => self.recvack(now, &ack, batches),
-            ServerEvent::List(_) | ServerEvent::Sync(_) => self.read(event, effects),
+            ServerEvent::Send(packet) => {
+                work.sends += 1;
+                self.command(Command::Send(packet), work);
+            }
+            ServerEvent::Recvack(ack) => {
+                work.recvacks += 1;
+                self.recvack(now, &ack, work);
+            }
+            ServerEvent::Connect(packet) => {
+                self.count(Kind::Connect, 1);
+                self.connect(now, &packet);
+            }
+            ServerEvent::Call(call) => {
+                self.count(Kind::Call, 1);
+                self.call(call, work, effects);
+            }
+            ServerEvent::List(_) => {
+                self.count(Kind::List, 1);
+                self.read(event, effects);
+            }
+            ServerEvent::Sync(_) => {
+                self.count(Kind::Sync, 1);
+                self.read(event, effects);
+            }
             ServerEvent::Answer(packet) => {
+                self.count(Kind::Ping, 1);
                 if self.charge_ping(now.mono_ms) {
                     self.answer(&packet);
                 } else {
                     self.close(Reason::RateLimited, Some("too many PINGs".to_owned()));
                 }
             }
-            ServerEvent::Close { reason, detail } => self.close(reason, detail.map(|detail| detail.to_string())),
+            ServerEvent::Close { reason, detail } => {
+                self.shared.metrics.frame_error(reason);
+                self.close(reason, detail.map(|detail| detail.to_string()));
+            }
             ServerEvent::Ended => {
+                self.count(Kind::Disconnect, 1);
                 self.over = true;
                 self.outbox.close(Farewell { silent: true, ..Reason::Ok.into() });
             }
         }
     }
 
-    fn call(&mut self, call: CallPacket, batches: &mut BTreeMap<usize, Vec<Command>>, effects: &mut Vec<Effect>) {
+    /// Counts frames that were taken in.
+    fn count(&self, kind: Kind, frames: u64) {
+        if frames > 0 {
+            self.shared.metrics.frames_received.of(kind).inc_by(frames);
+        }
+    }
+
+    fn call(&mut self, call: CallPacket, work: &mut Work, effects: &mut Vec<Effect>) {
         let (request, number, oldest) = (call.request, call.number, call.oldest);
         let change = match Method::from_number(call.method) {
             Some(Method::GroupMembers) => return self.read(ServerEvent::Call(call), effects),
@@ -255,7 +302,7 @@ impl Session {
             Some(Method::Read) => {
                 return match marks::read_mark(call.fields) {
                     Ok((channel, seq)) => {
-                        self.command(Command::Read { request, number, oldest, channel, seq }, batches);
+                        self.command(Command::Read { request, number, oldest, channel, seq }, work);
                     }
                     Err(error) => self.refuse_call(request, Reason::Malformed, &error.to_string()),
                 };
@@ -265,7 +312,7 @@ impl Session {
         match groups::read_change(call.fields) {
             Ok((group, users)) => {
                 let channel = Channel::group(&group);
-                self.command(Command::Group { request, number, oldest, change, channel, users }, batches);
+                self.command(Command::Group { request, number, oldest, change, channel, users }, work);
             }
             Err(error) => self.refuse_call(request, Reason::Malformed, &error.to_string()),
         }
@@ -276,25 +323,35 @@ impl Session {
         self.answer(&Packet::Reply(ReplyPacket { request, reason, seq: 0, time_ms: 0, fields: Bytes::new(), tlvs }));
     }
 
-    fn command(&mut self, command: Command, batches: &mut BTreeMap<usize, Vec<Command>>) {
+    fn command(&self, command: Command, work: &mut Work) {
         let Some(origin) = &self.origin else { return };
-        self.outbox.owe(1);
-        let worker = worker_of(command.channel().slot(origin.tenant), self.shared.workers);
-        batches.entry(worker).or_default().push(command);
+        if work.commands.capacity() == 0 {
+            // As many as are likely here already: a short message takes about so many bytes.
+            let more = self.machine.held() / 128;
+            work.commands.reserve_exact(1 + more.min(SEND_WINDOW));
+        }
+        work.push(worker_of(command.channel().slot(origin.tenant), self.shared.workers), command);
     }
 
     /// A cursor beyond the committed head is a violation. The head is looked up in memory alone; the first cursor of a
     /// channel goes to its worker at once, which knows the head and the user's rights.
-    fn recvack(&mut self, now: Now, ack: &RecvackPacket, batches: &mut BTreeMap<usize, Vec<Command>>) {
+    fn recvack(&mut self, now: Now, ack: &RecvackPacket, work: &mut Work) {
         let Some(origin) = &self.origin else { return };
         if origin.device.is_none() {
             return self.close(Reason::ProtocolViolation, Some("RECVACK without a device".to_owned()));
         }
-        let head = self.shared.view.head(origin.tenant, &ack.channel);
-        if head.is_some_and(|head| ack.seq > head.seq) {
-            return self.close(Reason::ProtocolViolation, Some("RECVACK above the head".to_owned()));
+        let progress = self.cursors.get_mut(&ack.channel);
+        let mut known = progress.as_ref().map_or(0, |progress| progress.head);
+        if ack.seq > known
+            && let Some(head) = self.shared.view.head(origin.tenant, &ack.channel)
+        {
+            known = head.seq;
+            if ack.seq > known {
+                return self.close(Reason::ProtocolViolation, Some("RECVACK above the head".to_owned()));
+            }
         }
-        if let Some(progress) = self.cursors.get_mut(&ack.channel) {
+        if let Some(progress) = progress {
+            progress.head = known;
             if ack.seq > progress.seq {
                 progress.seq = ack.seq;
                 self.cursors_since.get_or_insert(now.mono_ms);
@@ -302,17 +359,15 @@ impl Session {
             return;
         }
         let channel = ack.channel.detached();
-        self.cursors.insert(channel.clone(), Progress { seq: ack.seq, told: ack.seq });
-        self.command(Command::Cursor { channel, seq: ack.seq }, batches);
+        self.cursors.insert(channel.clone(), Progress { seq: ack.seq, head: known, told: ack.seq });
+        self.command(Command::Cursor { channel, seq: ack.seq }, work);
         if self.cursors.len() > CURSORS {
-            for (worker, commands) in self.flush_cursors() {
-                batches.entry(worker).or_default().extend(commands);
-            }
+            self.flush_cursors(work);
             self.cursors.clear();
         }
     }
 
-    fn flush_cursors(&mut self) -> BTreeMap<usize, Vec<Command>> {
+    fn flush_cursors(&mut self, work: &mut Work) {
         self.cursors_since = None;
         let mut moved = Vec::new();
         for (channel, progress) in &mut self.cursors {
@@ -321,23 +376,33 @@ impl Session {
                 moved.push(Command::Cursor { channel: channel.clone(), seq: progress.seq });
             }
         }
-        let mut batches = BTreeMap::new();
         for command in moved {
-            self.command(command, &mut batches);
+            self.command(command, work);
         }
-        batches
     }
 
-    fn submit(&self, now: Now, batches: BTreeMap<usize, Vec<Command>>, effects: &mut Vec<Effect>) {
-        let Some(origin) = &self.origin else { return };
-        for (worker, commands) in batches {
+    /// Hands over what a turn has gathered; from here on the session owes its answers.
+    fn submit(&self, now: Now, work: Work, effects: &mut Vec<Effect>) {
+        self.count(Kind::Send, work.sends);
+        self.count(Kind::Recvack, work.recvacks);
+        let Some(origin) = self.origin.as_ref().filter(|_| work.count > 0) else { return };
+        self.outbox.owe(work.count);
+        for (worker, commands) in std::iter::once((work.worker, work.commands)).chain(work.others) {
             let submission = Submission { origin: Arc::clone(origin), at_ms: now.mono_ms, commands };
             effects.push(Effect::Submit(worker, submission));
         }
     }
 
+    fn owes(&self, work: &Work) -> usize {
+        self.outbox.owed() as usize + work.count as usize
+    }
+
+    fn is_behind(&self) -> bool {
+        self.outbox.waiting() > self.shared.bounds.queue_bytes
+    }
+
     fn is_full(&self) -> bool {
-        self.outbox.owed() as usize >= SEND_WINDOW || self.outbox.waiting() > self.shared.bounds.queue_bytes
+        self.outbox.owed() as usize >= SEND_WINDOW || self.is_behind()
     }
 
     fn is_reading(&self) -> bool {
@@ -359,5 +424,28 @@ impl Session {
     fn close(&mut self, reason: Reason, detail: Option<String>) {
         self.over = true;
         self.outbox.close(Farewell { reason, retry_after_ms: None, detail, silent: false });
+    }
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn each_worker_gets_its_commands_in_the_order_they_came() {
+        let cursor = |group: &str, seq| Command::Cursor { channel: Channel::group(&group.parse().unwrap()), seq };
+        let mut work = Work::default();
+        for (worker, seq) in [(2, 1), (0, 2), (2, 3), (1, 4), (0, 5)] {
+            work.push(worker, cursor("g", seq));
+        }
+        let seqs = |commands: &[Command]| -> Vec<u64> {
+            let seq = |command: &Command| if let Command::Cursor { seq, .. } = command { *seq } else { 0 };
+            commands.iter().map(seq).collect()
+        };
+        assert_eq!((work.worker, seqs(&work.commands)), (2, vec![1, 3]));
+        let others: Vec<_> = work.others.iter().map(|(worker, commands)| (*worker, seqs(commands))).collect();
+        assert_eq!(others, [(0, vec![2, 5]), (1, vec![4])]);
+        assert_eq!(work.count, 5);
     }
 }

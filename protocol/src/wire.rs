@@ -89,6 +89,7 @@ impl Reader {
     ///
     /// # Errors
     /// `MALFORMED` at the end of the payload.
+    #[inline]
     pub fn u8(&mut self, what: &'static str) -> Result<u8, DecodeError> {
         Ok(u8::from_be_bytes(self.array(what)?))
     }
@@ -97,6 +98,7 @@ impl Reader {
     ///
     /// # Errors
     /// `MALFORMED` when fewer are left.
+    #[inline]
     pub fn u16(&mut self, what: &'static str) -> Result<u16, DecodeError> {
         Ok(u16::from_be_bytes(self.array(what)?))
     }
@@ -105,6 +107,7 @@ impl Reader {
     ///
     /// # Errors
     /// `MALFORMED` when fewer are left.
+    #[inline]
     pub fn u32(&mut self, what: &'static str) -> Result<u32, DecodeError> {
         Ok(u32::from_be_bytes(self.array(what)?))
     }
@@ -113,6 +116,7 @@ impl Reader {
     ///
     /// # Errors
     /// `MALFORMED` when fewer are left or the number is larger.
+    #[inline]
     pub fn u64(&mut self, what: &'static str) -> Result<u64, DecodeError> {
         let at = self.position();
         let number = u64::from_be_bytes(self.array(what)?);
@@ -156,6 +160,7 @@ impl Reader {
     ///
     /// # Errors
     /// `MALFORMED` when fewer are left.
+    #[inline]
     pub fn bytes32(&mut self, what: &'static str) -> Result<Bytes, DecodeError> {
         let at = self.position();
         let len = usize::try_from(self.u32(what)?).map_err(|_| DecodeError::malformed(what, at))?;

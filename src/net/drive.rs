@@ -96,6 +96,8 @@ struct Driver {
     needs_flush: bool,
     /// Whether the outbox may hold something.
     outbox_ready: bool,
+    /// Whether something was put into it or taken out since the session went on: one that was held up may go on.
+    outbox_moved: bool,
     /// Whether the others have their turn first.
     yields: bool,
     /// Since when the socket has taken nothing although bytes wait.
@@ -121,6 +123,7 @@ impl Drive {
             written: 0,
             needs_flush: false,
             outbox_ready: false,
+            outbox_moved: false,
             yields: false,
             stalled_since: None,
             farewell: None,
@@ -160,6 +163,7 @@ impl Driver {
             }
             let woken = self.session.outbox().poll_woken(cx.waker());
             self.outbox_ready |= woken;
+            self.outbox_moved |= woken;
             if self.poll_write(cx).is_err() {
                 return Poll::Ready(true);
             }
@@ -170,7 +174,7 @@ impl Driver {
                 cx.waker().wake_by_ref();
                 return Poll::Pending;
             }
-            let effects = if woken && self.session.is_held_up() {
+            let effects = if mem::take(&mut self.outbox_moved) && self.session.is_held_up() {
                 self.session.advance(self.services.clock.now())
             } else {
                 match self.poll_read(cx) {
@@ -274,6 +278,7 @@ impl Driver {
             let farewell = self.session.outbox().take(&mut self.pending);
             // Something may still be there when something was: a LAG is due once the queue has drained.
             self.outbox_ready = !self.pending.is_empty();
+            self.outbox_moved |= self.outbox_ready;
             if let Some(farewell) = farewell {
                 self.end(farewell);
             }

@@ -26,6 +26,13 @@ pub struct SendPacket {
 }
 
 impl SendPacket {
+    /// Takes a whole payload.
+    pub(crate) fn decode(payload: Bytes) -> Result<Self, DecodeError> {
+        let mut reader = Reader::new(payload);
+        // TLVs are all that may follow, so that nothing is left.
+        Self::read(&mut reader)
+    }
+
     pub(super) fn read(r: &mut Reader) -> Result<Self, DecodeError> {
         Ok(Self {
             number: r.u64("number")?,

@@ -1,5 +1,7 @@
 //! RECVACK, DISCONNECT, LAG. (RECV is an image; PING and PONG are TLVs alone.)
 
+use bytes::Bytes;
+
 use super::read_reason;
 use crate::{Channel, DecodeError, Reader, Reason, Tlvs, Writer};
 
@@ -15,6 +17,13 @@ pub struct RecvackPacket {
 }
 
 impl RecvackPacket {
+    /// Takes a whole payload.
+    pub(crate) fn decode(payload: Bytes) -> Result<Self, DecodeError> {
+        let mut reader = Reader::new(payload);
+        // TLVs are all that may follow, so that nothing is left.
+        Self::read(&mut reader)
+    }
+
     pub(super) fn read(r: &mut Reader) -> Result<Self, DecodeError> {
         Ok(Self { channel: Channel::read_shared(r)?, seq: r.u64("seq")?, tlvs: Tlvs::read_to_end(r)? })
     }

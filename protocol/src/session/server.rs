@@ -14,7 +14,7 @@ use core::fmt;
 use bytes::Bytes;
 
 use crate::{
-    CONNECT_PAYLOAD_BYTES, DecodeError, FRAME_PAYLOAD_BYTES, HELD_BYTES, Method, Reason, SEND_WINDOW, Tlvs,
+    CONNECT_PAYLOAD_BYTES, DecodeError, FRAME_PAYLOAD_BYTES, HELD_BYTES, Kind, Method, Reason, SEND_WINDOW, Tlvs,
     frame::Decoder,
     packet::{
         CallPacket, ConnectPacket, ListPacket, ListedPacket, Packet, RecvackPacket, ReplyPacket, SendPacket,
@@ -164,7 +164,12 @@ impl ServerSession {
             };
             self.life_ms = self.bytes_ms;
             self.frame_ms = self.bytes_ms;
-            let result = Packet::decode(frame).map_err(undecodable).and_then(|packet| self.packet(packet));
+            let result = match Kind::from_number(frame.kind) {
+                // What comes most becomes its event without being a packet on the way.
+                Some(Kind::Send) if self.state == State::Open => read_send(frame.payload).map(Some),
+                Some(Kind::Recvack) if self.state == State::Open => read_recvack(frame.payload).map(Some),
+                _ => Packet::decode(frame).map_err(undecodable).and_then(|packet| self.packet(packet)),
+            };
             match result {
                 Ok(None) => {}
                 Ok(event) => return event,
@@ -186,6 +191,12 @@ impl ServerSession {
     #[must_use]
     pub fn has_held(&self) -> bool {
         self.state != State::Closed && self.decoder.has_input()
+    }
+
+    /// How many bytes it holds.
+    #[must_use]
+    pub fn held(&self) -> usize {
+        self.decoder.buffered()
     }
 
     /// The driver does not read the socket: silence is the driver's doing, and no deadline runs.
@@ -264,20 +275,11 @@ impl ServerSession {
         }
         let Some(packet) = packet else { return Ok(None) };
         let event = match packet {
-            Packet::Send(send) => {
-                check_tags(&send.tlvs)?;
-                check_window(send.number, send.oldest)?;
-                ServerEvent::Send(send)
-            }
             Packet::Call(call) => {
                 check_tags(&call.tlvs)?;
                 check_call(&call)?;
                 refuse_critical(&call.tlvs, |tlvs| Packet::Reply(refused_call(call.request, tlvs)))
                     .unwrap_or(ServerEvent::Call(call))
-            }
-            Packet::Recvack(recvack) => {
-                check_unanswered_tags(&recvack.tlvs)?;
-                ServerEvent::Recvack(recvack)
             }
             Packet::List(list) => {
                 check_tags(&list.tlvs)?;
@@ -302,6 +304,8 @@ impl ServerSession {
                 ServerEvent::Ended
             }
             Packet::Connect(_) => return Err(violation("a second CONNECT")),
+            // Where they may come they did not come here.
+            Packet::Send(_) | Packet::Recvack(_) => return Ok(None),
             Packet::Connack(_)
             | Packet::Sendack(_)
             | Packet::Recv(_)
@@ -312,6 +316,19 @@ impl ServerSession {
         };
         Ok(Some(event))
     }
+}
+
+fn read_send(payload: Bytes) -> Result<ServerEvent, Broken> {
+    let send = SendPacket::decode(payload).map_err(undecodable)?;
+    check_tags(&send.tlvs)?;
+    check_window(send.number, send.oldest)?;
+    Ok(ServerEvent::Send(send))
+}
+
+fn read_recvack(payload: Bytes) -> Result<ServerEvent, Broken> {
+    let recvack = RecvackPacket::decode(payload).map_err(undecodable)?;
+    check_unanswered_tags(&recvack.tlvs)?;
+    Ok(ServerEvent::Recvack(recvack))
 }
 
 const fn violation(rule: &'static str) -> Broken {
