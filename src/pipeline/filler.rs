@@ -8,6 +8,8 @@ use postrider_storage::{Materialiser, Store, StoreError, Written};
 use super::backlog::FromLog;
 use crate::{clock::Clock, metrics::Metrics, slot::Rules, view::View};
 
+/// When a checkpoint is due again after less, the store hurries: its blocks are left out, which are most of the work.
+const HURRY: Duration = Duration::from_secs(1);
 /// How often free space is looked at.
 const SPACE_EVERY: Duration = Duration::from_secs(1);
 
@@ -24,6 +26,7 @@ pub(super) struct Filler {
 
 impl Filler {
     pub(super) fn run(mut self, from_log: &FromLog<Arc<Written>>) -> Result<(), String> {
+        let mut last = Instant::now();
         loop {
             match from_log.recv_timeout(SPACE_EVERY) {
                 Ok(written) => self.materialiser.feed(written),
@@ -32,6 +35,8 @@ impl Filler {
             }
             self.look_at_space();
             if self.materialiser.is_due() && !self.rules.full.load(Ordering::Relaxed) {
+                self.materialiser.hurry(last.elapsed() < HURRY);
+                last = Instant::now();
                 self.checkpoint()?;
             }
             self.retain()?;

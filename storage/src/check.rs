@@ -17,7 +17,7 @@ use crate::{
     materialise::{Materialiser, Sizes},
     memory::{Hold, MemoryDisk},
     open::Place,
-    reader::Reader,
+    reader::{Piece, Reader},
     retain::Low,
     scan::{self, Scan},
     slots::PerSlot,
@@ -89,7 +89,9 @@ pub(crate) fn run(data: &Place, lock: Arc<Lock>) -> Result<Vec<String>, OpenErro
     let mut findings = reading.findings;
     of_scan(&scan, &mut findings);
     if let Some((found, marker)) = &found {
-        found.show(marker);
+        // A checkpoint that was not ended may have put its blocks in the places of older ones.
+        let oldest_block = intent_of(found, marker)?.map_or(marker.oldest_block, |intent| intent.oldest_block);
+        found.show(&Marker { oldest_block, ..marker.clone() });
         images(found, &mut findings)?;
         if low.first <= 1 || snapshot.is_some() {
             compare(found, &expected, marker, &mut findings)?;
@@ -180,11 +182,17 @@ fn of_scan(scan: &Scan, findings: &mut Vec<String>) {
     }
 }
 
+/// What a checkpoint was about to do that was not ended.
+fn intent_of(found: &Store, marker: &Marker) -> Result<Option<Marker>, StoreError> {
+    let payload = found.kv().get(&table::intent())?;
+    let intent = payload.map(|payload| Marker::decode(Table::Intent, payload)).transpose()?;
+    Ok(intent.filter(|intent| intent.sequence > marker.sequence))
+}
+
 /// Compares the store with what the log folds to, as far as the store covers the log. A process that was killed leaves
 /// a store behind its log, and perhaps a checkpoint half done; the next start goes on there.
 fn compare(found: &Store, expected: &Store, marker: &Marker, findings: &mut Vec<String>) -> Result<(), OpenError> {
-    let intent = found.kv().get(&table::intent())?.map(|payload| Marker::decode(Table::Intent, payload)).transpose()?;
-    if intent.is_some_and(|intent| intent.sequence > marker.sequence) {
+    if intent_of(found, marker)?.is_some() {
         return Ok(());
     }
     let counts = found.kv().count();
@@ -245,11 +253,11 @@ fn images(store: &Store, findings: &mut Vec<String>) -> Result<(), OpenError> {
 
 fn images_of(store: &Store, tenant: u32, channel: &Channel, findings: &mut Vec<String>) -> Result<(), StoreError> {
     let Some(stored) = store.stored_channel(tenant, channel)? else { return Ok(()) };
-    let (mut page, mut block) = (None, None);
+    let (mut page, mut block, mut piece) = (None, None, Piece::default());
     for seq in store.trimmed_of(tenant, channel, &stored, 1)? + 1..=stored.row.head {
         let Some(place) = store.place(tenant, channel, &stored, seq, &mut page)? else { continue };
         let is_it = |entry: &crate::Entry| entry.is(tenant, channel, seq) && entry.is_whole();
-        if !store.reader().entry(place.locator)?.as_ref().is_some_and(is_it) {
+        if !store.reader().entry(place.locator, &mut piece)?.as_ref().is_some_and(is_it) {
             findings.push(format!("log: {channel:?} seq {seq} cannot be read"));
         }
         if store.has_block(place) && !store.block_entry(place, &mut block)?.as_ref().is_some_and(is_it) {

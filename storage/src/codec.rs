@@ -12,7 +12,7 @@ use crate::{
 /// How many places an index page has.
 pub(crate) const PAGE: u64 = 64;
 /// Low bits of [`Place::block`] that are the offset in the block.
-const BLOCK_SHIFT: u32 = 12;
+const BLOCK_SHIFT: u32 = 14;
 
 /// A row as it is stored: all of a value's payload.
 pub(crate) trait Row: Sized {
@@ -250,6 +250,8 @@ pub(crate) struct Marker {
     pub first: u32,
     pub next_block: u64,
     pub oldest_block: u64,
+    /// Blocks that the window has.
+    pub ring: u64,
     /// Keys per table.
     pub counts: [u64; TABLES],
     pub covered: PerSlot<u64>,
@@ -271,6 +273,7 @@ impl Marker {
             first: 0,
             next_block: 1,
             oldest_block: 1,
+            ring: 1,
             counts,
             covered: PerSlot::default(),
         }
@@ -292,6 +295,7 @@ impl Row for Marker {
         out.u32(self.first);
         out.u64(self.next_block);
         out.u64(self.oldest_block);
+        out.u64(self.ring);
         self.counts.iter().for_each(|&count| out.u64(count));
         self.covered.iter().for_each(|(_, &position)| out.u64(position));
     }
@@ -302,6 +306,7 @@ impl Row for Marker {
         marker.sequence = sequence;
         (marker.segment, marker.first) = (r.u32("segment")?, r.u32("first")?);
         (marker.next_block, marker.oldest_block) = (r.u64("next block")?, r.u64("oldest block")?);
+        marker.ring = r.u64("ring")?.max(1);
         for count in &mut marker.counts {
             *count = r.u64("count")?;
         }

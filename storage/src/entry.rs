@@ -16,7 +16,7 @@ pub(crate) const RECORD_HEAD: usize = 34;
 /// No record is longer; what claims to be is damaged.
 pub(crate) const RECORD_MAX: usize = 128 * 1024;
 /// Offset of the channel in an image.
-const CHANNEL_AT: usize = 20;
+pub(crate) const CHANNEL_AT: usize = 20;
 
 /// One decided command: an image with what belongs to it but is told to nobody.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -7,7 +7,7 @@ use std::collections::{BTreeSet, VecDeque};
 
 use postrider_protocol::{Channel, ChannelKind, Id, Image, ImageKind, SEND_WINDOW, Sender, SenderKind, Tlvs, packet};
 
-use crate::{Answer, ChannelRow, ConversationRow, Cursor, MemberRow, SenderRow, SenderTable};
+use crate::{Answer, ChannelRow, ConversationRow, Cursor, MemberRow, SenderRow, SenderTable, head::Head};
 
 /// A control entry that moves the cursor of a device (TLV [`DEVICE_TAG`]) to the seq in its body.
 pub const CURSOR_KIND: u8 = 128;
@@ -143,16 +143,34 @@ pub fn changed_sender(image: &Image) -> Option<Id> {
     (image.sender != Sender::from_bytes([0; 8]) && image.number > 0).then(|| image.author().detached())
 }
 
+/// Whether an entry does more than to come next in its channel and to answer its command: whether rows of members or
+/// conversations change, or the number of members.
+pub(crate) fn is_more_than_a_message(head: &Head<'_>, read: u64) -> bool {
+    let is_of_members = match ImageKind::from_number(head.kind) {
+        Some(
+            ImageKind::GroupCreated | ImageKind::MembersJoined | ImageKind::MembersLeft | ImageKind::MembersRemoved,
+        ) => true,
+        Some(ImageKind::Message) | None => false,
+    };
+    is_of_members || read > 0 || matches!(head.kind, CURSOR_KIND | READ_KIND) || head.is_person() && head.seq == 1
+}
+
 impl ChannelRow {
-    /// Folds the entry at `position` into the row of its channel.
-    pub fn apply(row: &mut Option<Self>, position: u64, image: &Image) {
-        if image.seq == 0 || row.as_ref().is_some_and(|row| position <= row.position) {
-            return;
+    /// Folds an entry that changes no members into the row; none when it was folded before.
+    pub(crate) fn advance(row: &mut Option<Self>, position: u64, seq: u64, time_ms: u64) -> Option<&mut Self> {
+        if seq == 0 || row.as_ref().is_some_and(|row| position <= row.position) {
+            return None;
         }
         let row = row.get_or_insert_default();
-        row.head = row.head.max(image.seq);
+        row.head = row.head.max(seq);
         row.position = position;
-        row.time_ms = row.time_ms.max(image.time_ms);
+        row.time_ms = row.time_ms.max(time_ms);
+        Some(row)
+    }
+
+    /// Folds the entry at `position` into the row of its channel.
+    pub fn apply(row: &mut Option<Self>, position: u64, image: &Image) {
+        let Some(row) = Self::advance(row, position, image.seq, image.time_ms) else { return };
         let count = |len: usize| u32::try_from(len).unwrap_or(u32::MAX);
         match membership(image) {
             Membership::Join(users) => row.members = row.members.saturating_add(count(users.len())),

@@ -27,10 +27,13 @@ use crate::{
 };
 
 /// No value is longer, with its header: longer ones go to files of sled's that are never synced.
-pub(crate) const VALUE_MAX: usize = 4_000;
+const VALUE_MAX: usize = 4_000;
 const HEAD: usize = 10;
-/// No payload is longer.
-pub(crate) const PAYLOAD_MAX: usize = VALUE_MAX - HEAD;
+/// No payload of a row is longer.
+const PAYLOAD_MAX: usize = VALUE_MAX - HEAD;
+/// No payload of a block is longer. A leaf of the engine has up to 16 values, and a quarter of its segment is the most
+/// that it writes in one piece.
+pub(crate) const BLOCK_PAYLOAD_MAX: usize = 16_000 - HEAD;
 const MAGIC: u16 = 0x5052;
 const FORMAT: u8 = 0;
 /// sled's own segments; fixed for the life of a store. With its default a batch of ours spans several, and a drive that
@@ -103,15 +106,21 @@ impl Kv {
         value.map(|value| unpack(key, &value)).transpose()
     }
 
-    /// Puts `payload`, of at most [`PAYLOAD_MAX`] bytes, at `key`.
+    /// Puts `payload` at `key`.
     pub(crate) fn put(&self, key: &[u8], payload: &[u8]) -> Result<(), StoreError> {
-        if payload.len() > PAYLOAD_MAX {
+        self.put_by(&mut Vec::new(), key, payload)
+    }
+
+    /// As [`Kv::put`], by way of `value`, whose bytes do not matter: for many in turn.
+    pub(crate) fn put_by(&self, value: &mut Vec<u8>, key: &[u8], payload: &[u8]) -> Result<(), StoreError> {
+        let most = if Table::of(key) == Some(Table::Block) { BLOCK_PAYLOAD_MAX } else { PAYLOAD_MAX };
+        if payload.len() > most {
             return Err(StoreError::Engine(format!("a value of {} bytes", payload.len())));
         }
-        let value = pack(key, payload);
+        pack(value, key, payload);
         match self {
-            Self::Sled(engine) => engine.guarded(|engine| engine.tree(key).insert(key, value)).map(|_| ()),
-            Self::Memory(hold) => hold.insert(key, &value).map_err(memory),
+            Self::Sled(engine) => engine.guarded(|engine| engine.tree(key).insert(key, value.as_slice())).map(|_| ()),
+            Self::Memory(hold) => hold.insert(key, value).map_err(memory),
         }
     }
 
@@ -247,15 +256,14 @@ fn crc(key: &[u8], head: &[u8], payload: &[u8]) -> u32 {
     crc.finalize()
 }
 
-fn pack(key: &[u8], payload: &[u8]) -> Vec<u8> {
-    let mut value = Vec::with_capacity(HEAD + payload.len());
+fn pack(value: &mut Vec<u8>, key: &[u8], payload: &[u8]) {
+    value.clear();
     value.u16(MAGIC);
     value.u8(FORMAT);
     value.u8(key.first().copied().unwrap_or_default());
     value.u16(u16::try_from(payload.len()).unwrap_or(u16::MAX));
-    value.u32(crc(key, &value, payload));
+    value.u32(crc(key, value, payload));
     value.raw(payload);
-    value
 }
 
 fn unpack(key: &[u8], value: &Bytes) -> Result<Bytes, StoreError> {

@@ -7,6 +7,7 @@
 #![cfg_attr(test, allow(clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing))]
 
 mod batch;
+mod blocks;
 mod check;
 mod codec;
 mod disk;
@@ -15,12 +16,14 @@ mod error;
 mod fill;
 pub mod fold;
 mod format;
+mod head;
 mod kv;
 mod lock;
 mod log;
 mod materialise;
 mod memory;
 mod open;
+mod picked;
 mod plan;
 pub mod plant;
 mod reader;

@@ -6,20 +6,20 @@
 use std::sync::{Arc, atomic::Ordering};
 
 use crate::{
-    SLOTS, Store, StoreError, Written,
+    SLOTS, Store, StoreError, Written, blocks,
     codec::{Marker, Row, SlotRow},
-    entry::be64,
-    kv::{Kv, VALUE_MAX},
+    kv::Kv,
     log::Epochs,
-    plan::{BLOCK_HEAD, Picked, Plan},
+    picked::Picked,
+    plan::Plan,
     retain::Keeper,
     slots::PerSlot,
     table::{self, Table},
 };
 
-/// At most so many values are written between two syncs: more, and a drive that reorders writes can lose what sled
-/// needs to open.
-const SYNC_VALUES: usize = (512 << 10) / VALUE_MAX;
+/// The engine writes at most about so many bytes between two syncs: more, and a drive that reorders writes can lose what
+/// it needs to open.
+const SYNC_BYTES: usize = 1536 << 10;
 
 /// The position up to which each slot is in the store.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -44,6 +44,7 @@ pub struct Materialiser {
     /// Position of the last entry of each slot that is pending or in the store.
     reached: PerSlot<u64>,
     pending_bytes: u64,
+    is_hurried: bool,
     is_poisoned: bool,
     keeper: Option<Keeper>,
 }
@@ -88,6 +89,7 @@ impl Materialiser {
             pending,
             reached,
             pending_bytes: 0,
+            is_hurried: false,
             is_poisoned: false,
             keeper: None,
         })
@@ -107,6 +109,12 @@ impl Materialiser {
             self.pending_bytes += bytes;
             self.pending.push(written);
         }
+    }
+
+    /// Whether the next checkpoints are to cost as little as they can: they leave out the blocks, and readers find these
+    /// entries in the log.
+    pub const fn hurry(&mut self, is_hurried: bool) {
+        self.is_hurried = is_hurried;
     }
 
     /// Bytes of the entries that are not in the store yet.
@@ -153,11 +161,11 @@ impl Materialiser {
         self.pending_bytes = 0;
         self.guarded(|this| {
             let entries = Picked::new(&pending, &this.marker.covered, &this.reached);
-            let plan = Plan::make(this.store.kv(), &this.marker, &entries)?;
+            let plan = Plan::make(this.store.kv(), &this.marker, &entries, !this.is_hurried)?;
             let after = this.marker_after(&plan, &pending);
             this.store.kv().put(&table::intent(), &after.encode())?;
             this.store.kv().sync()?;
-            this.carry_out(&plan, after)
+            this.carry_out(&plan, &entries, after)
         })
     }
 
@@ -170,9 +178,10 @@ impl Materialiser {
         let pending = std::mem::take(&mut self.pending);
         self.guarded(|this| {
             let entries = Picked::new(&pending, &this.marker.covered, &intent.covered);
-            let mut plan = Plan::make(this.store.kv(), &this.marker, &entries)?;
+            let with_blocks = intent.next_block > this.marker.next_block;
+            let mut plan = Plan::make(this.store.kv(), &this.marker, &entries, with_blocks)?;
             plan.removes.extend_from_slice(pages);
-            this.carry_out(&plan, intent.clone())
+            this.carry_out(&plan, &entries, intent.clone())
         })?;
         self.reached = self.marker.covered.clone();
         self.pending_bytes = 0;
@@ -193,13 +202,13 @@ impl Materialiser {
             }
             let mut after = this.marker.clone();
             (after.sequence, after.first) = (after.sequence + 1, first);
-            while after.oldest_block < after.next_block && is_within(kv, after.oldest_block, positions)? {
+            while after.oldest_block < after.next_block && is_within(kv, &after, positions)? {
                 after.oldest_block += 1;
             }
             count(&mut after, &plan);
             kv.put(&table::intent(), &after.encode())?;
             kv.sync()?;
-            this.carry_out(&plan, after)
+            this.carry_out(&plan, &Picked::new(&[], positions, positions), after)
         })
     }
 
@@ -217,45 +226,71 @@ impl Materialiser {
         let mut after = self.marker.clone();
         after.sequence += 1;
         after.next_block = plan.next_block;
-        let most = (self.sizes.window_bytes / VALUE_MAX as u64).max(1);
-        after.oldest_block = after.oldest_block.max(plan.next_block.saturating_sub(most));
+        after.ring = blocks::ring_of(self.sizes.window_bytes);
+        if after.ring != self.marker.ring {
+            after.oldest_block = self.marker.next_block;
+        }
+        after.oldest_block = after.oldest_block.max(plan.next_block.saturating_sub(after.ring));
         count(&mut after, plan);
         after.covered = self.reached.clone();
         after.segment = pending.iter().map(|written| written.segment()).max().unwrap_or(0).max(after.segment);
         after
     }
 
-    fn carry_out(&mut self, plan: &Plan, after: Marker) -> Result<(), StoreError> {
+    fn carry_out(&mut self, plan: &Plan, entries: &Picked<'_>, after: Marker) -> Result<(), StoreError> {
         let kv = self.store.kv();
-        let mut steps = Steps { kv, count: 0 };
-        let first_kept = after.oldest_block;
-        for number in self.marker.oldest_block..first_kept.min(self.marker.next_block) {
-            steps.done(kv.remove(&table::block(number)))?;
-        }
+        let mut steps = Steps { kv, bytes: 0, value: Vec::new() };
+        self.put_blocks(&mut steps, entries, &after)?;
         for (key, payload) in &plan.puts {
-            // A block may be out of the window before it was ever in.
-            if key.first() != Some(&(Table::Block as u8)) || *key >= table::block(first_kept) {
-                steps.done(kv.put(key, payload))?;
-            }
+            steps.put(key, payload)?;
         }
         for slot in 0..=255 {
             let row = self.slots.at_mut(slot);
             let (position, time_ms) = (*after.covered.at(slot), (*plan.times.at(slot)).max(row.time_ms));
             let now = SlotRow { epoch: self.epochs.at(slot).load(Ordering::Relaxed).max(row.epoch), position, time_ms };
             if std::mem::replace(row, now) != now {
-                steps.done(kv.put(&table::slot(slot), &now.encode()))?;
+                steps.put(&table::slot(slot), &now.encode())?;
             }
         }
         for key in &plan.removes {
-            steps.done(kv.remove(key))?;
+            steps.remove(key)?;
         }
         kv.sync()?;
         kv.put(&table::marker(), &after.encode())?;
         kv.sync()?;
         kv.check_blobs()?;
-        tracing::debug!(entries = plan.entries, values = plan.puts.len(), checkpoint = after.sequence, "materialised");
+        tracing::debug!(entries = entries.len(), rows = plan.puts.len(), checkpoint = after.sequence, "materialised");
         self.store.show(&after);
         self.marker = after;
+        Ok(())
+    }
+
+    /// Puts the blocks of `entries` into the ring.
+    fn put_blocks(&self, steps: &mut Steps<'_>, entries: &Picked<'_>, after: &Marker) -> Result<(), StoreError> {
+        let (before, ring) = (&self.marker, after.ring);
+        let (first, first_kept, is_same) = (before.next_block, after.oldest_block, before.ring == ring);
+        for number in before.oldest_block..first_kept.min(first) {
+            // Most are overwritten by the block that comes to lie in the same place.
+            let again = number + (first_kept - number).div_ceil(ring) * ring;
+            if !is_same || again >= after.next_block {
+                steps.remove(&table::block(number % before.ring))?;
+            }
+        }
+        // A leaf of the engine is split, and so written again, when it has too many keys: it is split before it is filled.
+        let is_new = |number: &u64| *number >= first_kept && (!is_same || *number < before.oldest_block + ring);
+        for number in (first..after.next_block).filter(is_new) {
+            steps.put(&table::block(number % ring), &[])?;
+        }
+        if after.next_block == first {
+            return Ok(());
+        }
+        let mut writer = blocks::Writer::new(first);
+        for (_, entries) in entries.of_slots() {
+            writer.slot(entries, &mut |number, payload| {
+                // It may be out of the window before it was ever in.
+                if number >= first_kept { steps.put(&table::block(number % ring), payload) } else { Ok(()) }
+            })?;
+        }
         Ok(())
     }
 
@@ -295,27 +330,40 @@ fn count(after: &mut Marker, plan: &Plan) {
     }
 }
 
-/// Whether the block `number` holds nothing but entries up to `positions`.
-fn is_within(kv: &Kv, number: u64, positions: &PerSlot<u64>) -> Result<bool, StoreError> {
-    let block = match kv.get(&table::block(number)) {
-        Err(StoreError::Damaged { .. }) => return Ok(false),
-        block => block?,
-    };
-    let Some(head) = block.as_ref().and_then(|block| block.first_chunk::<BLOCK_HEAD>()) else { return Ok(false) };
-    let count = u64::from(u16::from_be_bytes([head[9], head[10]]));
-    Ok(be64(head, 1) + count <= *positions.at(head[0]) + 1)
+/// Whether the oldest block holds nothing but entries up to `positions`.
+fn is_within(kv: &Kv, marker: &Marker, positions: &PerSlot<u64>) -> Result<bool, StoreError> {
+    match kv.get(&table::block(marker.oldest_block % marker.ring)) {
+        Err(StoreError::Damaged { .. }) => Ok(false),
+        block => Ok(block?.is_some_and(|block| blocks::is_within(&block, marker.oldest_block, positions))),
+    }
 }
 
-/// Syncs every so many steps.
+/// Writes, and syncs every so often.
 struct Steps<'a> {
     kv: &'a Kv,
-    count: usize,
+    /// About so many bytes were written since the last sync.
+    bytes: usize,
+    value: Vec<u8>,
 }
 
 impl Steps<'_> {
-    fn done(&mut self, step: Result<(), StoreError>) -> Result<(), StoreError> {
-        step?;
-        self.count += 1;
-        if self.count.is_multiple_of(SYNC_VALUES) { self.kv.sync() } else { Ok(()) }
+    fn put(&mut self, key: &[u8], payload: &[u8]) -> Result<(), StoreError> {
+        self.kv.put_by(&mut self.value, key, payload)?;
+        self.wrote(key.len() + payload.len())
+    }
+
+    fn remove(&mut self, key: &[u8]) -> Result<(), StoreError> {
+        self.kv.remove(key)?;
+        self.wrote(key.len())
+    }
+
+    /// The engine writes a leaf anew after some changes of it, and when it is split or merged.
+    fn wrote(&mut self, bytes: usize) -> Result<(), StoreError> {
+        self.bytes += 3 * bytes + 64;
+        if self.bytes < SYNC_BYTES {
+            return Ok(());
+        }
+        self.bytes = 0;
+        self.kv.sync()
     }
 }

@@ -1,97 +1,27 @@
-//! The plan of a checkpoint: what to write, as a function of the store before and the entries, and of nothing else. So
-//! it can be made again after a crash, and comes out the same.
+//! The plan of a checkpoint: which rows to write, as a function of the store before and the entries, and of nothing
+//! else. So it can be made again after a crash, and comes out the same.
 //!
 //! Writes are in an order that a prefix of them leaves sound: blocks and pages before the rows that point to them, what
 //! was forgotten before the removal.
 
-use std::{
-    collections::{BTreeMap, btree_map},
-    sync::Arc,
-};
+use std::collections::{BTreeMap, HashMap, btree_map, hash_map};
 
-use postrider_protocol::{Id, Image, Writer};
+use postrider_protocol::{Image, Sender};
 
 use crate::{
-    ChannelRow, ConversationRow, MemberRow, Placed, SLOTS, SenderTable, StoreError, Written,
+    ChannelRow, ConversationRow, MemberRow, SLOTS, SenderTable, StoreError,
+    blocks::Layout,
     codec::{Forgotten, Marker, Place, Places, Row, StoredChannel},
     fold,
-    kv::{Kv, PAYLOAD_MAX},
+    head::Head,
+    kv::Kv,
+    picked::{Pending, Picked},
     slots::PerSlot,
     store,
     table::{self, TABLES, Table},
-    written::Record,
 };
 
-/// Bytes of a block before its records.
-pub(crate) const BLOCK_HEAD: usize = 11;
-
-/// The entries of a checkpoint by slot, each slot's in the order of their positions.
-#[derive(Debug)]
-pub(crate) struct Picked<'a> {
-    written: &'a [Arc<Written>],
-    /// Which of `written`, and which record of it.
-    at: Vec<(u32, u32)>,
-    /// Where the entries of each slot end.
-    ends: PerSlot<usize>,
-}
-
-/// An entry that is to be put into the store.
-#[derive(Clone, Copy, Debug)]
-struct Pending<'a> {
-    written: &'a Written,
-    at: usize,
-    record: &'a Record,
-}
-
-impl<'a> Picked<'a> {
-    /// Those of `written` that come after `covered`, up to `until`.
-    pub(crate) fn new(written: &'a [Arc<Written>], covered: &PerSlot<u64>, until: &PerSlot<u64>) -> Self {
-        let mut ends = PerSlot::<usize>::default();
-        each(written, covered, until, |_, slot| *ends.at_mut(slot) += 1);
-        let mut sum = 0;
-        for end in ends.iter_mut() {
-            sum += std::mem::replace(end, sum);
-        }
-        let mut at = vec![(0, 0); sum];
-        each(written, covered, until, |place, slot| {
-            let end = ends.at_mut(slot);
-            if let Some(free) = at.get_mut(*end) {
-                *free = place;
-            }
-            *end += 1;
-        });
-        Self { written, at, ends }
-    }
-
-    fn of_slots(&self) -> impl Iterator<Item = (u8, impl Iterator<Item = Pending<'a>> + Clone + '_)> {
-        let mut start = 0;
-        self.ends.iter().map(move |(slot, &end)| {
-            let of_slot = self.at.get(std::mem::replace(&mut start, end)..end).unwrap_or_default();
-            (slot, of_slot.iter().filter_map(|&at| self.pending(at)))
-        })
-    }
-
-    fn pending(&self, (written, at): (u32, u32)) -> Option<Pending<'a>> {
-        let (written, at) = (&**self.written.get(written as usize)?, at as usize);
-        Some(Pending { written, at, record: written.records().get(at)? })
-    }
-}
-
-/// Visits the records that come after `covered`, up to `until`.
-fn each(written: &[Arc<Written>], covered: &PerSlot<u64>, until: &PerSlot<u64>, mut visit: impl FnMut((u32, u32), u8)) {
-    let mut reached = covered.clone();
-    for (batch, written) in (0..).zip(written) {
-        for (at, record) in (0..).zip(written.records()) {
-            let reached = reached.at_mut(record.slot);
-            if record.position > *reached && record.position <= *until.at(record.slot) {
-                *reached = record.position;
-                visit((batch, at), record.slot);
-            }
-        }
-    }
-}
-
-/// What a checkpoint writes.
+/// What a checkpoint writes beside the blocks.
 #[derive(Debug, Default)]
 pub(crate) struct Plan {
     /// In this order.
@@ -101,68 +31,48 @@ pub(crate) struct Plan {
     /// How the number of keys of each table changes, but for blocks.
     pub changes: [i64; TABLES],
     pub next_block: u64,
-    /// How many entries it covers.
-    pub entries: usize,
     /// Latest time of each slot's new entries.
     pub times: PerSlot<u64>,
 }
 
 impl Plan {
-    /// Plans to put `entries` on top of what `marker` says is in `kv`.
-    pub(crate) fn make(kv: &Kv, marker: &Marker, entries: &Picked<'_>) -> Result<Self, StoreError> {
-        let mut plan = Self { next_block: marker.next_block, entries: entries.at.len(), ..Self::default() };
+    /// Plans to put `entries` on top of what `marker` says is in `kv`; without blocks the log alone has them.
+    pub(crate) fn make(kv: &Kv, marker: &Marker, entries: &Picked<'_>, with_blocks: bool) -> Result<Self, StoreError> {
+        let mut plan = Self::default();
         let mut rows = Touched::default();
+        let mut layout = Layout::new(marker.next_block);
         for (slot, entries) in entries.of_slots() {
-            let blocks = plan.pack(slot, entries.clone());
-            for (pending, block) in entries.zip(blocks) {
-                let Some(placed) = pending.written.placed(pending.at) else { continue };
-                // A sound record that is no image was none when it was appended; there is nothing in it to fold.
-                let Ok(image) = placed.entry.image() else { continue };
-                let time_ms = plan.times.at_mut(slot);
-                *time_ms = image.time_ms.max(*time_ms);
+            let mut of_slot = OfSlot { kv, channels: Index::default(), users: Index::default() };
+            for pending in entries {
+                let record = pending.written.record(pending.record);
+                let block = if with_blocks { layout.place(record.len()) } else { None };
                 let place = Place::new(pending.written.place_of(pending.record), block);
-                rows.fold(kv, &placed, &image, place)?;
+                // A sound record that is no image was none when it was appended; there is nothing in it to fold.
+                let Some(head) = Head::of(record.image()) else { continue };
+                let mut image = None;
+                if fold::is_more_than_a_message(&head, record.read()) {
+                    let Some(found) = pending.image() else { continue };
+                    rows.fold(kv, record.tenant(), &pending, &found)?;
+                    image = Some(found);
+                }
+                let time_ms = plan.times.at_mut(slot);
+                *time_ms = head.time_ms.max(*time_ms);
+                of_slot.fold(slot, &pending, &head, image.as_ref(), place, &mut plan)?;
             }
+            layout.end();
+            of_slot.finish(slot, *marker.covered.at(slot), &mut plan);
         }
+        plan.next_block = layout.next;
         rows.finish(&mut plan);
+        // In the order of keys, which is how the engine keeps them; pages come before the rows that point to them.
+        let order = |table| match table {
+            Some(Table::Index) => 0,
+            Some(Table::Channel) => 1,
+            Some(Table::Sender) => 3,
+            _ => 2,
+        };
+        plan.puts.sort_unstable_by(|(a, _), (b, _)| (order(Table::of(a)), a).cmp(&(order(Table::of(b)), b)));
         Ok(plan)
-    }
-
-    /// Packs the entries of one slot into blocks; tells where each is, if it fits into one.
-    fn pack<'a>(&mut self, slot: u8, entries: impl Iterator<Item = Pending<'a>>) -> Vec<Option<(u64, usize)>> {
-        let mut places = Vec::new();
-        let (mut block, mut count) = (Vec::new(), 0u16);
-        for pending in entries {
-            let record = pending.written.record(pending.record);
-            if BLOCK_HEAD + record.len() > PAYLOAD_MAX {
-                places.push(None);
-                continue;
-            }
-            if block.len() + record.len() > PAYLOAD_MAX {
-                self.end_block(std::mem::take(&mut block), count);
-            }
-            if block.is_empty() {
-                block.u8(slot);
-                block.u64(pending.record.position);
-                block.u16(0);
-                count = 0;
-            }
-            places.push(Some((self.next_block, block.len())));
-            block.raw(record.bytes());
-            count += 1;
-        }
-        if !block.is_empty() {
-            self.end_block(block, count);
-        }
-        places
-    }
-
-    fn end_block(&mut self, mut block: Vec<u8>, count: u16) {
-        if let Some(place) = block.get_mut(9..BLOCK_HEAD) {
-            place.copy_from_slice(&count.to_be_bytes());
-        }
-        self.puts.push((table::block(self.next_block), block));
-        self.next_block += 1;
     }
 
     fn put(&mut self, table: Table, key: Vec<u8>, payload: Vec<u8>, was: bool) {
@@ -180,6 +90,157 @@ impl Plan {
     fn change(&mut self, table: Table, by: i64) {
         if let Some(change) = self.changes.get_mut(table.index()) {
             *change += by;
+        }
+    }
+}
+
+/// Tenant, and the bytes of a channel or of a user's id.
+type Key<'a> = (u32, &'a [u8]);
+
+/// Rows of one slot by key. Entries come in runs of one channel and one user, so the last row is looked at first.
+#[derive(Debug)]
+struct Index<'a, R> {
+    by_key: HashMap<Key<'a>, usize>,
+    rows: Vec<(Key<'a>, R)>,
+    last: usize,
+}
+
+impl<R> Default for Index<'_, R> {
+    fn default() -> Self {
+        Self { by_key: HashMap::new(), rows: Vec::new(), last: 0 }
+    }
+}
+
+impl<'a, R> Index<'a, R> {
+    fn get(&mut self, key: Key<'a>, load: impl FnOnce() -> Result<R, StoreError>) -> Result<&mut R, StoreError> {
+        if self.rows.get(self.last).is_none_or(|(last, _)| *last != key) {
+            self.last = match self.by_key.entry(key) {
+                hash_map::Entry::Occupied(known) => *known.get(),
+                hash_map::Entry::Vacant(place) => {
+                    self.rows.push((key, load()?));
+                    *place.insert(self.rows.len() - 1)
+                }
+            };
+        }
+        let row = self.rows.get_mut(self.last).map(|(_, row)| row);
+        row.ok_or(StoreError::Damaged { table: "none" })
+    }
+}
+
+/// What a checkpoint changes of one slot: its channels, and the senders of its users.
+#[derive(Debug)]
+struct OfSlot<'k, 'a> {
+    kv: &'k Kv,
+    channels: Index<'a, Channel>,
+    users: Index<'a, Senders>,
+}
+
+/// A channel's row, and whether it was there before.
+#[derive(Debug)]
+struct Channel {
+    was: bool,
+    stored: Option<StoredChannel>,
+}
+
+/// A user's senders, and what of them was there before.
+#[derive(Debug)]
+struct Senders {
+    had: Vec<Sender>,
+    had_forgotten: bool,
+    forgotten_through: [u64; 2],
+    now: SenderTable,
+}
+
+impl<'a> OfSlot<'_, 'a> {
+    /// Folds an entry into the row of its channel and the table of its author's senders; `image` where the head does
+    /// not say all.
+    fn fold(
+        &mut self,
+        slot: u8,
+        pending: &Pending<'a>,
+        head: &Head<'a>,
+        image: Option<&Image>,
+        place: Place,
+        plan: &mut Plan,
+    ) -> Result<(), StoreError> {
+        let record = pending.written.record(pending.record);
+        let (kv, tenant, position) = (self.kv, record.tenant(), pending.record.position);
+        if head.seq > 0 {
+            let channel = self.channels.get((tenant, head.channel), || Channel::load(kv, tenant, head.channel))?;
+            channel.fold(position, head, image, place, |page, places| {
+                plan.put(Table::Index, table::index(tenant, head.channel, page), places.encode(), false);
+            });
+        }
+        if head.is_numbered() {
+            let senders = self.users.get((tenant, head.author), || Senders::load(kv, slot, tenant, head.author))?;
+            let (seq, time_ms) = (head.seq, head.time_ms);
+            let crc = fold::intent_of_tail(head.kind, head.flags, head.channel, record.crc());
+            let (sender, number, oldest) = (head.sender, head.number, record.oldest());
+            senders.now.apply(position, &fold::Numbered { sender, number, oldest, seq, time_ms, crc });
+        }
+        Ok(())
+    }
+
+    fn finish(self, slot: u8, covered: u64, plan: &mut Plan) {
+        for ((tenant, channel), Channel { was, stored }) in self.channels.rows {
+            if let Some(row) = stored {
+                plan.put(Table::Channel, table::channel(tenant, channel), row.encode(), was);
+            }
+        }
+        for ((tenant, user), senders) in self.users.rows {
+            senders.finish(plan, (slot, tenant, user), covered);
+        }
+    }
+}
+
+impl Channel {
+    fn load(kv: &Kv, tenant: u32, channel: &[u8]) -> Result<Self, StoreError> {
+        let stored = kv.get(&table::channel(tenant, channel))?;
+        let stored = stored.map(|payload| StoredChannel::decode(Table::Channel, payload)).transpose()?;
+        Ok(Self { was: stored.is_some(), stored })
+    }
+
+    /// Folds a sequenced entry in and notes its place; `page` takes what fills a page.
+    fn fold(
+        &mut self,
+        position: u64,
+        head: &Head<'_>,
+        image: Option<&Image>,
+        place: Place,
+        page: impl FnMut(u64, Places),
+    ) {
+        let is_new = self.stored.is_none();
+        let stored = self.stored.get_or_insert_default();
+        let before = stored.row.head;
+        let mut row = (!is_new).then(|| std::mem::take(&mut stored.row));
+        match image {
+            Some(image) => ChannelRow::apply(&mut row, position, image),
+            None => _ = ChannelRow::advance(&mut row, position, head.seq, head.time_ms),
+        }
+        stored.row = row.unwrap_or_default();
+        stored.index(before, head.seq, place, page);
+    }
+}
+
+impl Senders {
+    fn load(kv: &Kv, slot: u8, tenant: u32, user: &[u8]) -> Result<Self, StoreError> {
+        let (now, had_forgotten) = store::load_senders(kv, slot, tenant, user)?;
+        let had = now.senders.iter().map(|row| row.sender).collect();
+        Ok(Self { had, had_forgotten, forgotten_through: now.forgotten_through, now })
+    }
+
+    /// Plans what is new after `covered`.
+    fn finish(&self, plan: &mut Plan, (slot, tenant, user): (u8, u32, &[u8]), covered: u64) {
+        if self.now.forgotten_through != self.forgotten_through {
+            let row = Forgotten(self.now.forgotten_through).encode();
+            plan.put(Table::Forgotten, table::forgotten(slot, tenant, user), row, self.had_forgotten);
+        }
+        for row in self.now.senders.iter().filter(|row| row.used > covered) {
+            let was = self.had.contains(&row.sender);
+            plan.put(Table::Sender, table::sender(slot, tenant, user, &row.sender), row.encode(), was);
+        }
+        for gone in self.had.iter().filter(|sender| self.now.get(sender).is_none()) {
+            plan.remove(Table::Sender, table::sender(slot, tenant, user, gone));
         }
     }
 }
@@ -217,109 +278,37 @@ impl<R: Row> Rows<R> {
     }
 }
 
-/// A user's senders in a slot, before and now.
-#[derive(Debug)]
-struct Senders {
-    before: store::Senders,
-    now: SenderTable,
-}
-
-/// All rows that a checkpoint touches.
+/// The rows that only few entries touch.
 #[derive(Debug)]
 struct Touched {
-    pages: Vec<(Vec<u8>, Places)>,
-    channels: Rows<StoredChannel>,
     members: Rows<MemberRow>,
     conversations: Rows<ConversationRow>,
-    senders: BTreeMap<(u8, u32, Id), Senders>,
 }
 
 impl Default for Touched {
     fn default() -> Self {
-        Self {
-            pages: Vec::new(),
-            channels: Rows::new(Table::Channel),
-            members: Rows::new(Table::Member),
-            conversations: Rows::new(Table::Conversation),
-            senders: BTreeMap::new(),
-        }
+        Self { members: Rows::new(Table::Member), conversations: Rows::new(Table::Conversation) }
     }
 }
 
 impl Touched {
-    fn fold(&mut self, kv: &Kv, placed: &Placed, image: &Image, place: Place) -> Result<(), StoreError> {
-        let Placed { slot, position, ref entry } = *placed;
-        let (tenant, channel) = (entry.tenant, &image.channel);
-        if image.seq > 0 {
-            self.place(kv, placed, image, place)?;
-        }
+    fn fold(&mut self, kv: &Kv, tenant: u32, pending: &Pending<'_>, image: &Image) -> Result<(), StoreError> {
+        let (position, read) = (pending.record.position, pending.written.record(pending.record).read());
+        let channel = image.channel.as_bytes();
         for user in fold::changed_members(image) {
             let row = self.members.get(kv, table::member(tenant, channel, &user))?;
             MemberRow::apply(row, position, &user, image);
         }
-        for user in fold::changed_conversations(image, entry.read) {
+        for user in fold::changed_conversations(image, read) {
             let row = self.conversations.get(kv, table::conversation(tenant, &user, channel))?;
-            ConversationRow::apply(row, position, &user, image, entry.read);
+            ConversationRow::apply(row, position, &user, image, read);
         }
-        if let Some(user) = fold::changed_sender(image) {
-            let senders = match self.senders.entry((slot, tenant, user)) {
-                btree_map::Entry::Occupied(senders) => senders.into_mut(),
-                btree_map::Entry::Vacant(place) => {
-                    let before = store::load_senders(kv, slot, tenant, &place.key().2)?;
-                    let now = before.table.clone();
-                    place.insert(Senders { before, now })
-                }
-            };
-            senders.now.apply(position, &fold::numbered(image, entry.oldest, entry.crc));
-        }
-        Ok(())
-    }
-
-    /// Folds a sequenced entry into its channel's row and notes its place. Seqs that were lost have a place nowhere.
-    fn place(&mut self, kv: &Kv, placed: &Placed, image: &Image, place: Place) -> Result<(), StoreError> {
-        let (tenant, channel) = (placed.entry.tenant, &image.channel);
-        let stored = self.channels.get(kv, table::channel(tenant, channel))?;
-        let is_new = stored.is_none();
-        let found = stored.get_or_insert_default();
-        let before = found.row.head;
-        let mut row = (!is_new).then(|| std::mem::take(&mut found.row));
-        ChannelRow::apply(&mut row, placed.position, image);
-        found.row = row.unwrap_or_default();
-        let pages = &mut self.pages;
-        found.index(before, image.seq, place, |page, places| pages.push((table::index(tenant, channel, page), places)));
         Ok(())
     }
 
     fn finish(self, plan: &mut Plan) {
-        for (key, page) in self.pages {
-            plan.put(Table::Index, key, page.encode(), false);
-        }
-        self.channels.finish(plan);
         self.members.finish(plan);
         self.conversations.finish(plan);
-        for ((slot, tenant, user), senders) in &self.senders {
-            senders.finish(plan, *slot, *tenant, user);
-        }
-    }
-}
-
-impl Senders {
-    fn finish(&self, plan: &mut Plan, slot: u8, tenant: u32, user: &Id) {
-        let before = &self.before;
-        if self.now.forgotten_through != before.table.forgotten_through {
-            let row = Forgotten(self.now.forgotten_through).encode();
-            plan.put(Table::Forgotten, table::forgotten(slot, tenant, user), row, before.has_forgotten);
-        }
-        for row in &self.now.senders {
-            let was = before.table.get(&row.sender);
-            if was == Some(row) {
-                continue;
-            }
-            plan.put(Table::Sender, table::sender(slot, tenant, user, &row.sender), row.encode(), was.is_some());
-        }
-        for gone in before.table.senders.iter().filter(|row| self.now.get(&row.sender).is_none()) {
-            plan.remove(Table::Sender, table::sender(slot, tenant, user, &gone.sender));
-        }
     }
 }
 

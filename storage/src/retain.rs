@@ -159,7 +159,7 @@ impl Contents {
         }
         let head = record.image().get(..record.head_len() as usize).unwrap_or_default();
         if let Ok(image) = Image::decode(Bytes::from([head, &[0; 6]].concat())) {
-            self.pages.push(table::index(record.tenant(), &image.channel, seq / PAGE - 1));
+            self.pages.push(table::index(record.tenant(), image.channel.as_bytes(), seq / PAGE - 1));
         }
     }
 }

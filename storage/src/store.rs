@@ -11,13 +11,12 @@ use bytes::Bytes;
 use postrider_protocol::{Channel, Id, Reader as Fields};
 
 use crate::{
-    ChannelRow, ConversationRow, Entry, MemberRow, SenderRow, SenderTable, StoreError,
+    ChannelRow, ConversationRow, Entry, MemberRow, SenderRow, SenderTable, StoreError, blocks,
     codec::{Forgotten, Marker, PAGE, Place, Places, Row, StoredChannel},
     entry::be64,
     kv::Kv,
     lock::Lock,
-    plan::BLOCK_HEAD,
-    reader::Reader,
+    reader::{Piece, Reader},
     slots::PerSlot,
     space::Space,
     table::{self, Table},
@@ -41,17 +40,19 @@ pub struct Store {
     reader: Reader,
     covered: PerSlot<AtomicU64>,
     oldest_block: AtomicU64,
+    /// Blocks that the window has.
+    ring: AtomicU64,
     /// The first segment that retention keeps.
     first: AtomicU32,
     space: Space,
     _lock: Arc<Lock>,
 }
 
-/// The senders of a user as they are stored.
-#[derive(Clone, Debug, Default)]
-pub(crate) struct Senders {
-    pub table: SenderTable,
-    pub has_forgotten: bool,
+/// What a read looked at last.
+#[derive(Debug, Default)]
+struct Last {
+    block: Option<(u64, Bytes)>,
+    piece: Piece,
 }
 
 impl Store {
@@ -61,6 +62,7 @@ impl Store {
             reader,
             covered: PerSlot::default(),
             oldest_block: AtomicU64::new(0),
+            ring: AtomicU64::new(1),
             first: AtomicU32::new(1),
             space,
             _lock: lock,
@@ -108,7 +110,7 @@ impl Store {
     /// # Errors
     /// See [`StoreError`].
     pub fn members(&self, tenant: u32, channel: &Channel) -> Result<Vec<(Id, MemberRow)>, StoreError> {
-        let prefix = table::members(tenant, channel);
+        let prefix = table::members(tenant, channel.as_bytes());
         let mut members = Vec::new();
         self.kv.scan(&prefix, &mut |key, payload| {
             let user = key_tail(key, prefix.len()).and_then(|mut tail| Id::read(&mut tail, "user").ok());
@@ -130,7 +132,7 @@ impl Store {
         user: &Id,
         channel: &Channel,
     ) -> Result<Option<ConversationRow>, StoreError> {
-        let payload = self.kv.get(&table::conversation(tenant, user, channel))?;
+        let payload = self.kv.get(&table::conversation(tenant, user, channel.as_bytes()))?;
         payload.map(|payload| ConversationRow::decode(Table::Conversation, payload)).transpose()
     }
 
@@ -155,7 +157,7 @@ impl Store {
     /// # Errors
     /// See [`StoreError`].
     pub fn senders(&self, slot: u8, tenant: u32, user: &Id) -> Result<SenderTable, StoreError> {
-        load_senders(&self.kv, slot, tenant, user).map(|senders| senders.table)
+        load_senders(&self.kv, slot, tenant, user.as_bytes()).map(|(table, _)| table)
     }
 
     /// The images of the seqs `from` to `to`, both included, ascending; one element per seq, of those from 1 to the head
@@ -181,20 +183,17 @@ impl Store {
     ) -> Result<Vec<Found>, StoreError> {
         let mut found = Vec::new();
         let Some(stored) = self.stored_channel(tenant, channel)? else { return Ok(found) };
-        let (mut page, mut block, mut sum) = (None, None, 0);
+        let (mut page, mut sum, mut last) = (None, 0, Last::default());
         let from = from.max(1);
         let trimmed = self.trimmed_of(tenant, channel, &stored, from)?;
-        for seq in from..=to.min(stored.row.head) {
-            if seq <= trimmed {
-                found.push(Found::Trimmed);
-                continue;
-            }
+        let to = to.min(stored.row.head);
+        found.extend((from..=trimmed.min(to)).map(|_| Found::Trimmed));
+        let mut seqs = (from.max(trimmed + 1)..=to).peekable();
+        while let Some(seq) = seqs.next() {
             let place = self.place(tenant, channel, &stored, seq, &mut page)?.unwrap_or_default();
+            let next = seqs.peek().map(|&next| self.place(tenant, channel, &stored, next, &mut page)).transpose()?;
             let is_it = |entry: &Entry| entry.is(tenant, channel, seq) && entry.is_whole();
-            let mut entry = self.block_entry(place, &mut block)?.filter(is_it);
-            if entry.is_none() {
-                entry = self.reader.entry(place.locator)?.filter(is_it);
-            }
+            let entry = self.entry(place, next.flatten(), &mut last, is_it)?;
             sum += entry.as_ref().map_or(0, |entry| entry.image.len());
             found.push(match entry {
                 Some(entry) => Found::Image(entry.image),
@@ -207,6 +206,31 @@ impl Store {
             }
         }
         Ok(found)
+    }
+
+    /// The entry at `place` that `is_it`, from its block or from the log, whichever has it whole. A block is worth its
+    /// reading when the last or the `next` entry is in it too.
+    fn entry(
+        &self,
+        place: Place,
+        next: Option<Place>,
+        last: &mut Last,
+        is_it: impl Fn(&Entry) -> bool,
+    ) -> Result<Option<Entry>, StoreError> {
+        let number = place.block().map(|(number, _)| number);
+        let is_alone = next.and_then(|next| next.block()).map(|(number, _)| number) != number
+            && last.block.as_ref().map(|(number, _)| *number) != number;
+        let mut entry = None;
+        if !is_alone {
+            entry = self.block_entry(place, &mut last.block)?.filter(&is_it);
+        }
+        if entry.is_none() {
+            entry = self.reader.entry(place.locator, &mut last.piece)?.filter(&is_it);
+        }
+        if entry.is_none() && is_alone {
+            entry = self.block_entry(place, &mut last.block)?.filter(is_it);
+        }
+        Ok(entry)
     }
 
     /// When retention dropped `from`: the last seq that it dropped with it; otherwise 0.
@@ -236,7 +260,7 @@ impl Store {
         }
         // The first entry that is kept is on the first page, most often.
         let mut kept = None;
-        let prefix = table::indexes(tenant, channel);
+        let prefix = table::indexes(tenant, channel.as_bytes());
         self.kv.scan(&prefix, &mut |key, payload| {
             let places = Places::decode(Table::Index, payload?)?;
             let at = places.0.iter().position(|&place| !self.is_trimmed(place));
@@ -285,7 +309,9 @@ impl Store {
             return Ok(stored.tail.0.get(at).copied());
         }
         if page.as_ref().is_none_or(|(loaded, _)| *loaded != number) {
-            let Some(payload) = self.kv.get(&table::index(tenant, channel, number))? else { return Ok(None) };
+            let Some(payload) = self.kv.get(&table::index(tenant, channel.as_bytes(), number))? else {
+                return Ok(None);
+            };
             *page = Some((number, Places::decode(Table::Index, payload)?));
         }
         Ok(page.as_ref().and_then(|(_, places)| places.0.get(at).copied()))
@@ -307,14 +333,16 @@ impl Store {
             return Ok(None);
         }
         if last.as_ref().is_none_or(|(loaded, _)| *loaded != number) {
-            *last = match self.kv.get(&table::block(number)) {
+            let ring = self.ring.load(Ordering::Acquire).max(1);
+            *last = match self.kv.get(&table::block(number % ring)) {
                 Ok(block) => block.map(|block| (number, block)),
                 // The log has what a damaged block had.
                 Err(StoreError::Damaged { .. }) => None,
                 Err(error) => return Err(error),
             };
         }
-        let block = last.as_ref().filter(|(_, block)| offset >= BLOCK_HEAD && offset < block.len());
+        // Another may have taken its place meanwhile.
+        let block = last.as_ref().filter(|(_, block)| blocks::has(block, number, offset));
         Ok(block.and_then(|(_, block)| Entry::parse(&block.slice(offset..))))
     }
 
@@ -324,7 +352,7 @@ impl Store {
     }
 
     pub(crate) fn stored_channel(&self, tenant: u32, channel: &Channel) -> Result<Option<StoredChannel>, StoreError> {
-        let payload = self.kv.get(&table::channel(tenant, channel))?;
+        let payload = self.kv.get(&table::channel(tenant, channel.as_bytes()))?;
         payload.map(|payload| StoredChannel::decode(Table::Channel, payload)).transpose()
     }
 
@@ -336,6 +364,7 @@ impl Store {
     /// Shows readers what the marker covers.
     pub(crate) fn show(&self, marker: &Marker) {
         self.oldest_block.store(marker.oldest_block, Ordering::Release);
+        self.ring.store(marker.ring, Ordering::Release);
         for (slot, &position) in marker.covered.iter() {
             self.covered.at(slot).store(position, Ordering::Release);
         }
@@ -358,17 +387,17 @@ fn key_tail(key: &[u8], prefix: usize) -> Option<Fields> {
     key.get(prefix..).map(|tail| Fields::new(Bytes::copy_from_slice(tail)))
 }
 
-/// The senders of a user in a slot, as they are stored.
-pub(crate) fn load_senders(kv: &Kv, slot: u8, tenant: u32, user: &Id) -> Result<Senders, StoreError> {
-    let mut senders = Senders::default();
+/// The senders of a user in a slot, as they are stored, and whether any were forgotten.
+pub(crate) fn load_senders(kv: &Kv, slot: u8, tenant: u32, user: &[u8]) -> Result<(SenderTable, bool), StoreError> {
+    let mut senders = SenderTable::default();
     let forgotten = kv.get(&table::forgotten(slot, tenant, user))?;
+    let has_forgotten = forgotten.is_some();
     if let Some(payload) = forgotten {
-        senders.table.forgotten_through = Forgotten::decode(Table::Forgotten, payload)?.0;
-        senders.has_forgotten = true;
+        senders.forgotten_through = Forgotten::decode(Table::Forgotten, payload)?.0;
     }
     kv.scan(&table::senders(slot, tenant, user), &mut |_, payload| {
-        senders.table.senders.push(SenderRow::decode(Table::Sender, payload?)?);
+        senders.senders.push(SenderRow::decode(Table::Sender, payload?)?);
         Ok(true)
     })?;
-    Ok(senders)
+    Ok((senders, has_forgotten))
 }

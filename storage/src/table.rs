@@ -1,7 +1,7 @@
 //! The tables of the store and their keys. A key begins with its table; ids and channels are length-prefixed, so that a
 //! prefix of whole fields is a range.
 
-use postrider_protocol::{Channel, Id, Sender, Writer};
+use postrider_protocol::{Id, Sender, Writer};
 
 /// How many tables there are.
 pub(crate) const TABLES: usize = 10;
@@ -10,11 +10,11 @@ pub(crate) const TABLES: usize = 10;
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 #[repr(u8)]
 pub(crate) enum Table {
-    /// Block number → consecutive entries of one slot.
+    /// Place in the ring → a block of consecutive entries of one slot.
     Block = 1,
     /// Tenant, channel → its row and the places of the entries after the last full index page.
     Channel = 2,
-    /// Tenant, channel, page → the places of 64 entries.
+    /// Tenant, channel, page → the places of as many entries as a page has.
     Index = 3,
     /// Tenant, channel, user → membership.
     Member = 4,
@@ -46,6 +46,12 @@ impl Table {
         Self::Intent,
     ];
 
+    /// The table of `key`.
+    pub(crate) fn of(key: &[u8]) -> Option<Self> {
+        let number = usize::from(*key.first()?);
+        Self::ALL.get(number.checked_sub(1)?).copied()
+    }
+
     /// The name of the table of `key`.
     pub(crate) fn name_of(key: &[u8]) -> &'static str {
         const NAMES: [&str; TABLES] =
@@ -64,42 +70,43 @@ impl Table {
     }
 }
 
-pub(crate) fn block(number: u64) -> Vec<u8> {
+/// The block in the ring at `at`.
+pub(crate) fn block(at: u64) -> Vec<u8> {
     let mut key = Table::Block.key();
-    key.u64(number);
+    key.u64(at);
     key
 }
 
-pub(crate) fn channel(tenant: u32, channel: &Channel) -> Vec<u8> {
+pub(crate) fn channel(tenant: u32, channel: &[u8]) -> Vec<u8> {
     of_channel(Table::Channel, tenant, channel)
 }
 
 /// The prefix of the index pages of a channel.
-pub(crate) fn indexes(tenant: u32, channel: &Channel) -> Vec<u8> {
+pub(crate) fn indexes(tenant: u32, channel: &[u8]) -> Vec<u8> {
     of_channel(Table::Index, tenant, channel)
 }
 
-pub(crate) fn index(tenant: u32, channel: &Channel, page: u64) -> Vec<u8> {
+pub(crate) fn index(tenant: u32, channel: &[u8], page: u64) -> Vec<u8> {
     let mut key = indexes(tenant, channel);
     key.u64(page);
     key
 }
 
 /// The prefix of the members of a channel.
-pub(crate) fn members(tenant: u32, channel: &Channel) -> Vec<u8> {
+pub(crate) fn members(tenant: u32, channel: &[u8]) -> Vec<u8> {
     of_channel(Table::Member, tenant, channel)
 }
 
-pub(crate) fn member(tenant: u32, channel: &Channel, user: &Id) -> Vec<u8> {
+pub(crate) fn member(tenant: u32, channel: &[u8], user: &Id) -> Vec<u8> {
     let mut key = members(tenant, channel);
     key.bytes8(user.as_bytes());
     key
 }
 
-fn of_channel(table: Table, tenant: u32, channel: &Channel) -> Vec<u8> {
+fn of_channel(table: Table, tenant: u32, channel: &[u8]) -> Vec<u8> {
     let mut key = table.key();
     key.u32(tenant);
-    key.raw(channel.as_bytes());
+    key.raw(channel);
     key
 }
 
@@ -111,32 +118,32 @@ pub(crate) fn conversations(tenant: u32, user: &Id) -> Vec<u8> {
     key
 }
 
-pub(crate) fn conversation(tenant: u32, user: &Id, channel: &Channel) -> Vec<u8> {
+pub(crate) fn conversation(tenant: u32, user: &Id, channel: &[u8]) -> Vec<u8> {
     let mut key = conversations(tenant, user);
-    key.raw(channel.as_bytes());
+    key.raw(channel);
     key
 }
 
-fn of_slot(table: Table, slot: u8, tenant: u32, user: &Id) -> Vec<u8> {
+fn of_slot(table: Table, slot: u8, tenant: u32, user: &[u8]) -> Vec<u8> {
     let mut key = table.key();
     key.u8(slot);
     key.u32(tenant);
-    key.bytes8(user.as_bytes());
+    key.bytes8(user);
     key
 }
 
 /// The prefix of the senders of a user in a slot.
-pub(crate) fn senders(slot: u8, tenant: u32, user: &Id) -> Vec<u8> {
+pub(crate) fn senders(slot: u8, tenant: u32, user: &[u8]) -> Vec<u8> {
     of_slot(Table::Sender, slot, tenant, user)
 }
 
-pub(crate) fn sender(slot: u8, tenant: u32, user: &Id, sender: &Sender) -> Vec<u8> {
+pub(crate) fn sender(slot: u8, tenant: u32, user: &[u8], sender: &Sender) -> Vec<u8> {
     let mut key = senders(slot, tenant, user);
     key.raw(sender.as_bytes());
     key
 }
 
-pub(crate) fn forgotten(slot: u8, tenant: u32, user: &Id) -> Vec<u8> {
+pub(crate) fn forgotten(slot: u8, tenant: u32, user: &[u8]) -> Vec<u8> {
     of_slot(Table::Forgotten, slot, tenant, user)
 }
 

@@ -152,7 +152,7 @@ fn without_a_whole_snapshot_a_trimmed_log_is_not_taken_for_all_there_is() {
 #[test]
 fn a_trim_that_is_cut_at_any_write_is_finished_by_the_next_open() {
     // Blocks leave the store by this alone.
-    let options = Options { window_bytes: 4 << 20, ..by_bytes("unused") };
+    let options = Options { window_bytes: 64 << 20, ..by_bytes("unused") };
     for (seen, cut) in (0_u64..).step_by(7).enumerate() {
         let disk = MemoryDisk::new();
         let mut world = World::open_memory(&disk, &options, Truth::default()).unwrap();

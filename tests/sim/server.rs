@@ -289,7 +289,7 @@ impl Server {
                     batch.iter().for_each(|decided| self.deliverer.deliver(decided));
                 }
             }
-            Stage::Feed => return self.feed(now, oracle),
+            Stage::Feed => return self.feed(now, chance, oracle),
             Stage::Read => {
                 let request = self.reads.swap_remove(chance.below(self.reads.len()));
                 request.run(&self.reader, now.wall_ms);
@@ -322,17 +322,18 @@ impl Server {
         }
     }
 
-    fn feed(&mut self, now: Now, oracle: &mut Oracle) -> Verdict<Result<(), String>> {
+    fn feed(&mut self, now: Now, chance: &mut Chance, oracle: &mut Oracle) -> Verdict<Result<(), String>> {
         if let Some(written) = self.written.pop_front() {
             self.materialiser.feed(written);
         }
-        let done = self.fill(now);
+        let done = self.fill(now, chance);
         oracle.trim(&self.store)?;
         Ok(done)
     }
 
-    fn fill(&mut self, now: Now) -> Result<(), String> {
+    fn fill(&mut self, now: Now, chance: &mut Chance) -> Result<(), String> {
         if self.materialiser.is_due() {
+            self.materialiser.hurry(chance.one_in(3));
             self.materialiser.checkpoint().map_err(|error| error.to_string())?;
             self.view.release(|slot| self.store.covered(slot));
         }

@@ -264,13 +264,19 @@ impl World {
 
     /// Appends, waits, feeds and makes a checkpoint when one is due.
     pub fn commit(&mut self, entries: &[Placed]) -> Vec<Locator> {
+        let locators = self.commit_only(entries);
+        if self.opened.materialiser.is_due() {
+            self.opened.materialiser.checkpoint().unwrap();
+        }
+        locators
+    }
+
+    /// Appends, waits and feeds.
+    pub fn commit_only(&mut self, entries: &[Placed]) -> Vec<Locator> {
         let ticket = self.append(entries);
         let written = self.opened.log.wait(ticket).unwrap();
         let locators = (0..written.len()).map(|at| written.locator(at).unwrap()).collect();
         self.opened.materialiser.feed(written);
-        if self.opened.materialiser.is_due() {
-            self.opened.materialiser.checkpoint().unwrap();
-        }
         locators
     }
 
@@ -291,6 +297,7 @@ impl World {
                     self.truth.some(dice >> 33)
                 })
                 .collect();
+            self.opened.materialiser.hurry(dice >> 61 == 0);
             self.commit(&entries);
             left -= size;
         }
