@@ -279,10 +279,11 @@ impl Marker {
         }
     }
 
-    /// The first table that has another number of keys than it must have.
+    /// The first table that has another number of keys than it must have, among those that are counted.
     pub(crate) fn differs(&self, counts: &[u64; TABLES]) -> Option<(Table, u64, u64)> {
         let pairs = Table::ALL.into_iter().zip(self.counts.iter().zip(counts));
-        let different = pairs.filter(|(table, (must, is))| *table != Table::Intent && must != is);
+        let is_counted = |table| !matches!(table, Table::Intent | Table::Block);
+        let different = pairs.filter(|(table, (must, is))| is_counted(*table) && must != is);
         different.map(|(table, (&must, &is))| (table, must, is)).next()
     }
 }

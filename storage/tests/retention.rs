@@ -215,3 +215,31 @@ fn a_channel_whose_messages_are_all_gone_goes_on_with_its_next_seq() {
     world.truth.check_kept(&world.opened.store);
     assert_eq!(world.opened.store.trimmed_through(0, &channel, 5).unwrap(), 70);
 }
+
+#[test]
+fn with_retention_sliding_the_files_do_not_grow() {
+    const LIVE: u64 = 4 << 20;
+    /// The engine takes its file in pieces of this size.
+    const PIECE: u64 = 8 << 20;
+    let dir = tempfile::tempdir().unwrap();
+    let retention = Retention { max_bytes: LIVE, snapshot_segments: 2, ..Retention::KEEP };
+    let sizes = Options { segment_bytes: 256 << 10, checkpoint_bytes: 512 << 10, window_bytes: 1 << 20, ..options("") };
+    let mut world = World::open(&Options { path: dir.path().into(), retention, ..sizes }, Truth::default()).unwrap();
+    let turnover = |world: &mut World| {
+        let mut written = 0;
+        for round in 0.. {
+            let entries: Vec<_> =
+                (0..100).map(|at| world.truth.message(at % 5, (at + round) % 7, &[b'x'; 1_000])).collect();
+            written += entries.iter().map(|placed| placed.entry.image.len() as u64).sum::<u64>();
+            world.commit(&entries);
+            world.retain(0);
+            if written > LIVE {
+                return world.opened.store.log_bytes().unwrap() + world.opened.store.size_bytes();
+            }
+        }
+        unreachable!()
+    };
+    let before = (0..4).map(|_| turnover(&mut world)).max().unwrap();
+    let after = (0..10).map(|_| turnover(&mut world)).last().unwrap();
+    assert!(after <= before + before / 10 + PIECE, "{before} bytes have become {after}");
+}

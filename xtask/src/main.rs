@@ -1,10 +1,11 @@
-//! The project's own tasks: `cargo xtask dev | test | nightly | generate | sim | torture`.
+//! The project's own tasks: `cargo xtask dev | test | nightly | generate | sim | growth | torture`.
 #![cfg_attr(test, allow(clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing))]
 
 mod check;
 mod counts;
 mod dev;
 mod generate;
+mod growth;
 mod overload;
 mod peers;
 mod sim;
@@ -41,6 +42,8 @@ enum Task {
     Counts(counts::Counts),
     /// Postrider beside NATS, JetStream and Mosquitto, scenario by scenario; writes docs/benchmarks.md.
     Peers(peers::Peers),
+    /// A server that has been in use for long: how it starts, reads and takes messages over millions of them.
+    Growth(growth::Growth),
     /// Twice the load that saturates the server, and what becomes of it.
     Overload(overload::Overload),
     /// Break the real server on purpose, and see that nothing acknowledged is lost.
@@ -63,6 +66,7 @@ fn main() -> ExitCode {
         Task::Sim(task) => task.run(),
         Task::Counts(task) => task.run(),
         Task::Peers(task) => task.run(),
+        Task::Growth(task) => task.run(),
         Task::Overload(task) => task.run(),
         Task::Torture(task) => task.run(),
     };

@@ -17,11 +17,11 @@ pub mod neighbours;
 pub mod plants;
 pub mod powercut;
 pub mod reorder;
-mod server;
+pub mod server;
 mod storage;
 mod strace;
 mod trace;
-mod wire;
+pub mod wire;
 mod world;
 
 use std::{
