@@ -95,6 +95,46 @@ impl Share {
     }
 }
 
+/// The shares of all slots, of which most batches touch few: only those are looked at.
+#[derive(Debug, Default)]
+pub(crate) struct Shares {
+    shares: PerSlot<Share>,
+    /// A bit for each slot that has one.
+    touched: [u64; SLOTS / 64],
+}
+
+impl Shares {
+    /// Makes room for `entry`.
+    #[allow(clippy::indexing_slicing, reason = "a byte over 64 is below 4")]
+    pub(crate) fn add(&mut self, entry: &NewEntry<'_>) {
+        self.touched[usize::from(entry.slot / 64)] |= 1 << (entry.slot % 64);
+        self.shares.at_mut(entry.slot).add(entry);
+    }
+
+    /// Forgets all.
+    pub(crate) fn clear(&mut self) {
+        for slot in self.slots() {
+            *self.shares.at_mut(slot) = Share::default();
+        }
+        self.touched = [0; SLOTS / 64];
+    }
+
+    /// Those of the slots that have one, ascending.
+    pub(crate) fn iter(&self) -> impl Iterator<Item = (u8, &Share)> {
+        self.slots().map(|slot| (slot, self.shares.at(slot)))
+    }
+
+    fn slots(&self) -> impl Iterator<Item = u8> + use<> {
+        [0u8, 64, 128, 192].into_iter().zip(self.touched).flat_map(|(first, mut left)| {
+            std::iter::from_fn(move || {
+                let next = left.trailing_zeros();
+                left &= left.wrapping_sub(1);
+                (next < 64).then_some(first + (next & 63) as u8)
+            })
+        })
+    }
+}
+
 /// The next multiple of [`ALIGN`].
 pub(crate) const fn align(at: usize) -> usize {
     at.div_ceil(ALIGN) * ALIGN
@@ -104,12 +144,13 @@ pub(crate) const fn align(at: usize) -> usize {
 /// entries; each goes right to its place in the run of its slot. The length in the frame's head is filled in here.
 pub(crate) fn write<'a>(
     frame: &Frame<'_>,
-    shares: &mut PerSlot<Share>,
+    shares: &mut Shares,
     entries: impl Iterator<Item = NewEntry<'a>>,
 ) -> Result<(Vec<u8>, Vec<Record>, u32), LogError> {
     let mut len = BATCH_HEAD;
     let mut count = 0;
-    for share in shares.iter_mut().filter(|share| share.count > 0) {
+    for slot in shares.slots() {
+        let share = shares.shares.at_mut(slot);
         share.at = len + RUN_HEAD;
         len = share.at + share.len;
         count += share.count as usize;
@@ -117,7 +158,7 @@ pub(crate) fn write<'a>(
     let mut out = vec![0; align(len + 4)];
     let mut records = Vec::with_capacity(count);
     for entry in entries {
-        let share = shares.at_mut(entry.slot);
+        let share = shares.shares.at_mut(entry.slot);
         let (offset, len) = (share.at, entry.stored_bytes());
         share.at += len;
         let place = out.get_mut(offset..share.at).ok_or(LogError::Misuse("the entries are not those of before"))?;
@@ -125,7 +166,7 @@ pub(crate) fn write<'a>(
         let small = |number| u32::try_from(number).unwrap_or(u32::MAX);
         records.push(Record { position: entry.position, offset: small(offset), len: small(len), slot: entry.slot });
     }
-    for (slot, share) in shares.iter().filter(|(_, share)| share.count > 0) {
+    for (slot, share) in shares.iter() {
         let epoch = frame.epochs.get(usize::from(slot)).copied().unwrap_or_default();
         let head = run_head(slot, epoch, share.first, share.count, share.len);
         if let Some(place) = out.get_mut(share.offset() - RUN_HEAD..share.offset()) {

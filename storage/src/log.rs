@@ -13,7 +13,7 @@ use std::{
 
 use crate::{
     LogError, NewEntry, SLOTS, Written,
-    batch::{self, Frame, Head, Share},
+    batch::{self, Frame, Head, Shares},
     disk::{Disk, Segment},
     lock::Lock,
     plant,
@@ -63,6 +63,8 @@ pub struct Log {
     tickets: VecDeque<(u64, Arc<Written>)>,
     positions: PerSlot<u64>,
     epochs: Epochs,
+    /// Of the batch that is being written.
+    shares: Shares,
     is_poisoned: bool,
     space: Space,
     _lock: Arc<Lock>,
@@ -93,6 +95,7 @@ impl Log {
             tickets: VecDeque::new(),
             positions: start.positions,
             epochs: start.epochs,
+            shares: Shares::default(),
             is_poisoned: false,
             space: start.space,
             _lock: start.lock,
@@ -117,15 +120,14 @@ impl Log {
         epochs: &[u32; SLOTS],
         entries: impl Iterator<Item = NewEntry<'a>> + Clone,
     ) -> Result<Ticket, LogError> {
-        let mut shares = self.shares(entries.clone())?;
+        self.share(entries.clone())?;
         let frame = Frame { id: self.id, head: self.next_head(), epochs };
-        let (bytes, records, crc) = batch::write(&frame, &mut shares, entries)?;
-        for (slot, &epoch) in (0u8..=255).zip(epochs) {
-            self.epochs.at(slot).store(epoch, Ordering::Relaxed);
-        }
+        let (bytes, records, crc) = batch::write(&frame, &mut self.shares, entries)?;
         let start = self.put(&bytes, crc)?;
-        for (slot, share) in shares.iter().filter(|(_, share)| share.count > 0) {
+        for (slot, share) in self.shares.iter() {
             self.directory.add(slot, share.first, start + share.offset(), share.count);
+            let epoch = epochs.get(usize::from(slot)).copied().unwrap_or_default();
+            self.epochs.at(slot).store(epoch, Ordering::Relaxed);
         }
         let start = u32::try_from(start).unwrap_or(u32::MAX);
         let number = self.next.0 - 1;
@@ -200,9 +202,9 @@ impl Log {
         Head { number: self.next.0, previous: self.next.1, durable_through: self.synced_through, len: 0 }
     }
 
-    /// How much of each slot there is in `entries`; checks that positions are dense and takes them.
-    fn shares<'a>(&mut self, entries: impl Iterator<Item = NewEntry<'a>>) -> Result<PerSlot<Share>, LogError> {
-        let mut shares = PerSlot::<Share>::default();
+    /// Notes how much of each slot there is in `entries`; checks that positions are dense and takes them.
+    fn share<'a>(&mut self, entries: impl Iterator<Item = NewEntry<'a>>) -> Result<(), LogError> {
+        self.shares.clear();
         for entry in entries {
             let position = self.positions.at_mut(entry.slot);
             if entry.position != *position + 1 {
@@ -212,9 +214,9 @@ impl Log {
             if !entry.fits() {
                 return Err(LogError::Misuse("an entry is an image of at most 128 KiB"));
             }
-            shares.at_mut(entry.slot).add(&entry);
+            self.shares.add(&entry);
         }
-        Ok(shares)
+        Ok(())
     }
 
     /// Writes `bytes` as the next batch; returns where in the segment.
@@ -224,7 +226,7 @@ impl Log {
         }
         let start = self.offset;
         let what = || format!("writing {}", self.disk.name(self.number));
-        self.segment.write_all_at(bytes, start as u64).map_err(LogError::io(what()))?;
+        self.segment.write_all_at(bytes, start as u64).map_err(|error| LogError::io(what())(error))?;
         self.offset += bytes.len();
         self.next = (self.next.0 + 1, crc);
         Ok(start)
@@ -247,7 +249,7 @@ impl Log {
     fn sync(&mut self) -> Result<(), LogError> {
         if !plant::is(plant::Fault::NoFdatasync) {
             let what = || format!("syncing {}", self.disk.name(self.number));
-            let synced = self.segment.sync_data().map_err(LogError::io(what()));
+            let synced = self.segment.sync_data().map_err(|error| LogError::io(what())(error));
             if !plant::is(plant::Fault::FlushErrorIgnored) {
                 synced?;
             }
