@@ -39,8 +39,11 @@ async function leave() {
   }
 }
 
-/** @param {import('playwright-core').Page} page @param {string} text */
-const bubble = (page, text) => page.locator('#messages .row', { hasText: text });
+/**
+ * The message with exactly this text: what is beside it, the time say, does not count.
+ * @param {import('playwright-core').Page} page @param {string} text
+ */
+const bubble = (page, text) => page.locator('#messages .row', { has: page.getByText(text, { exact: true }) });
 
 /** @param {import('playwright-core').Page} page @param {string[]} expected */
 async function shows(page, expected) {
@@ -100,7 +103,7 @@ test('Shift+Enter makes a line, Enter sends; nothing empty is sent', async () =>
   await alice.getByLabel('Message', { exact: true }).pressSequentially('two');
   await alice.keyboard.press('Enter');
   await alice.keyboard.press('Enter');
-  await bubble(alice, 'one').getByText('stored').waitFor();
+  await bubble(alice, 'one two').getByText('stored').waitFor();
   assert.deepEqual(await texts(alice), ['one\ntwo']);
   await leave();
 });
@@ -131,7 +134,9 @@ test('what is written while the server is away is sent, once, when it is back', 
   await bubble(alice, 'while away').getByText('sending').waitFor();
   await picture(alice, 'offline');
   await server.start();
-  await alice.getByRole('button', { name: 'Try now' }).click();
+  const online = alice.locator('#dot.is-online');
+  // It may have come back by itself meanwhile.
+  await alice.getByRole('button', { name: 'Try now' }).click({ timeout: 1_000 }).catch(() => online.waitFor());
   await bubble(alice, 'while away').getByText('stored').waitFor();
   await bubble(bob, 'while away').waitFor();
   await alice.locator('#banner').waitFor({ state: 'hidden' });
