@@ -30,6 +30,9 @@ pub struct Peers {
     /// How often each is measured; the median counts
     #[arg(long, default_value_t = 3)]
     rounds: usize,
+    /// Measure so many seconds, instead of what each scenario takes by itself
+    #[arg(long)]
+    seconds: Option<u32>,
     /// Two seconds, one round, a tenth of the connections, and no page: to see that everything works
     #[arg(long)]
     quick: bool,
@@ -66,7 +69,8 @@ impl Peers {
         let programs = Programs::find(&folder)?;
         let rounds = if self.quick { 1 } else { self.rounds.max(1) };
         let mut all = Vec::new();
-        for case in cases::all() {
+        for mut case in cases::all() {
+            case.seconds = self.seconds.unwrap_or(case.seconds);
             let is_wanted = |wanted: &String| case.name.starts_with(wanted.as_str());
             if !self.scenario.is_empty() && !self.scenario.iter().any(is_wanted) {
                 continue;
