@@ -38,6 +38,7 @@ impl Committer {
     pub fn commit(&mut self, batch: &mut [Decided]) -> Result<Option<Arc<Written>>, LogError> {
         if plant::is(plant::Fault::AckBeforeCommit) {
             batch.iter_mut().for_each(pay);
+            batch.iter().flat_map(|decided| &decided.answers).for_each(|answers| answers.origin.outbox.wake());
         }
         let mut durable = None;
         let entries = batch.iter().map(|decided| decided.accepted.len()).sum();
