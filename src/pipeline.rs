@@ -95,6 +95,7 @@ impl Stages {
             queues.push(queue);
             workers.push(Worker { decider, submissions, clock: self.clock, gauge: self.metrics.queue("decide") });
         }
+        let limits = self.limits;
         let mut threads = Vec::new();
         let source = if let [_] = workers.as_slice()
             && let Some(worker) = workers.pop()
@@ -104,11 +105,11 @@ impl Stages {
             let (to_commit, from_deciders) = sync_channel(STAGE_QUEUE);
             for (number, worker) in workers.into_iter().enumerate() {
                 let to_commit = to_commit.clone();
-                threads.push(spawn(format!("decide-{number}"), move || worker.run(&to_commit)));
+                threads.push(spawn(format!("decide-{number}"), move || worker.run(&to_commit, limits)));
             }
             Source::Threads(from_deciders)
         };
-        let (committer, limits) = (self.committer, self.limits);
+        let committer = self.committer;
         threads.push(spawn("commit".to_owned(), move || commit(committer, source, &deliveries, &to_store, limits)));
         threads.push(spawn("deliver".to_owned(), move || {
             from_commit.run();

@@ -13,7 +13,7 @@ use super::{BatchLimits, backlog::ToStore, deliveries::Deliveries, inbox::Submis
 use crate::{
     clock::Clock,
     commit::Committer,
-    slot::{Decided, Decider},
+    slot::{Decided, Decider, Submission},
 };
 
 /// A worker hands on what it has decided after so many commands.
@@ -33,31 +33,20 @@ pub(super) struct Worker {
 }
 
 impl Worker {
-    /// Waits for something to decide, and decides it with everything that waits; none when nothing comes in time.
-    fn decide(&mut self) -> Result<Option<Decided>, End> {
-        let first = match self.submissions.recv_timeout(IDLE) {
-            Ok(first) => first,
-            Err(RecvTimeoutError::Timeout) => return Ok(None),
-            Err(RecvTimeoutError::Disconnected) => return Err(End::Orderly),
-        };
-        let mut size = first.size();
-        let mut batch = vec![first];
-        while size.0 < DECIDE_COMMANDS
-            && size.1 < DECIDE_BYTES
-            && let Some(next) = self.submissions.try_recv()
-        {
-            let more = next.size();
-            size = (size.0 + more.0, size.1 + more.1);
-            batch.push(next);
-        }
+    /// Waits for something to decide, and decides it with what waits, up to `limits`; none when nothing comes in time.
+    fn decide(&mut self, limits: BatchLimits) -> Result<Option<Decided>, End> {
+        let first = self.submissions.recv_timeout(IDLE);
+        let more = || self.submissions.try_recv();
+        let most = (DECIDE_COMMANDS.min(limits.entries), DECIDE_BYTES.min(limits.bytes));
+        let Some(batch) = gather(first, more, Submission::size, most)? else { return Ok(None) };
         self.gauge.set(i64::try_from(self.submissions.len()).unwrap_or(i64::MAX));
         self.decider.decide(self.clock.now(), batch).map(Some).map_err(|error| End::Failed(error.to_string()))
     }
 
     /// Decides for a committer on another thread.
-    pub(super) fn run(mut self, to_commit: &SyncSender<Decided>) -> Result<(), String> {
+    pub(super) fn run(mut self, to_commit: &SyncSender<Decided>, limits: BatchLimits) -> Result<(), String> {
         loop {
-            match self.decide() {
+            match self.decide(limits) {
                 Ok(None) => {}
                 Ok(Some(decided)) => {
                     if to_commit.send(decided).is_err() {
@@ -92,27 +81,38 @@ impl Source {
     /// Waits for a batch; none when nothing comes in time.
     fn next(&mut self, limits: BatchLimits) -> Result<Option<Vec<Decided>>, End> {
         let from = match self {
-            Self::Here(worker) => return Ok(worker.decide()?.map(|decided| vec![decided])),
+            Self::Here(worker) => return Ok(worker.decide(limits)?.map(|decided| vec![decided])),
             Self::Threads(from) => from,
         };
-        let first = match from.recv_timeout(IDLE) {
-            Ok(first) => first,
-            Err(RecvTimeoutError::Timeout) => return Ok(None),
-            Err(RecvTimeoutError::Disconnected) => return Err(End::Orderly),
-        };
-        let size_of = |decided: &Decided| (decided.accepted.len(), decided.frames.len());
-        let mut size = size_of(&first);
-        let mut batch = vec![first];
-        while size.0 < limits.entries
-            && size.1 < limits.bytes
-            && let Ok(next) = from.try_recv()
-        {
-            let more = size_of(&next);
-            size = (size.0 + more.0, size.1 + more.1);
-            batch.push(next);
-        }
-        Ok(Some(batch))
+        let size = |decided: &Decided| (decided.accepted.len(), decided.frames.len());
+        gather(from.recv_timeout(IDLE), || from.try_recv().ok(), size, (limits.entries, limits.bytes))
     }
+}
+
+/// `first`, and what waits behind it, until there are `most` of what `size` tells, of either; none when nothing came in
+/// time.
+fn gather<T>(
+    first: Result<T, RecvTimeoutError>,
+    mut next: impl FnMut() -> Option<T>,
+    size: impl Fn(&T) -> (usize, usize),
+    most: (usize, usize),
+) -> Result<Option<Vec<T>>, End> {
+    let first = match first {
+        Ok(first) => first,
+        Err(RecvTimeoutError::Timeout) => return Ok(None),
+        Err(RecvTimeoutError::Disconnected) => return Err(End::Orderly),
+    };
+    let mut sum = size(&first);
+    let mut batch = vec![first];
+    while sum.0 < most.0
+        && sum.1 < most.1
+        && let Some(next) = next()
+    {
+        let more = size(&next);
+        sum = (sum.0 + more.0, sum.1 + more.1);
+        batch.push(next);
+    }
+    Ok(Some(batch))
 }
 
 /// Commits until the source ends, then ends the log.

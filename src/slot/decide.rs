@@ -69,10 +69,8 @@ impl Decider {
     /// When the store cannot be read; then the process must end, for part of the batch is decided and never stored.
     pub fn decide(&mut self, now: Now, submissions: Vec<Submission>) -> Result<Decided, StoreError> {
         self.now = now;
-        let size = |(commands, bytes), submission: &Submission| {
-            (commands + submission.commands.len(), bytes + submission.size().1)
-        };
-        let (commands, bytes) = submissions.iter().fold((0, 0), size);
+        let sum = |one: (usize, usize), other: (usize, usize)| (one.0 + other.0, one.1 + other.1);
+        let (commands, bytes) = submissions.iter().map(Submission::size).fold((0, 0), sum);
         self.decided = Decided::sized(submissions.len(), commands, bytes);
         for submission in submissions {
             let frames = Vec::with_capacity(submission.commands.len() * ANSWER_BYTES);

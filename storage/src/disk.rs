@@ -112,6 +112,11 @@ impl Disk {
         }
     }
 
+    /// Bytes of the segments from number `first` on.
+    pub(crate) fn len_from(&self, first: u32) -> io::Result<u64> {
+        self.segments()?.into_iter().filter(|&number| number >= first).map(|number| self.len(number)).sum()
+    }
+
     /// Bytes of a segment.
     pub(crate) fn len(&self, number: u32) -> io::Result<u64> {
         match self {

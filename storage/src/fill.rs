@@ -80,7 +80,7 @@ impl Opening<'_> {
         for number in self.place.disk.segments()?.into_iter().filter(|&number| number >= from) {
             self.place.disk.open(number)?.sync_data()?;
         }
-        let total_bytes = self.total_bytes(from)?;
+        let total_bytes = self.place.disk.len_from(from)?;
         let reader = Reader::new(self.place.disk.clone());
         let store = Arc::new(Store::new(kv, reader, self.space.clone(), Arc::clone(&self.lock)));
         store.set_first(low.first);
@@ -200,11 +200,6 @@ impl Opening<'_> {
     /// Sees to it that a store that is set aside can be rebuilt.
     pub(crate) fn look_for_snapshot(&self) -> Result<(), OpenError> {
         self.snapshot(&self.low()?).map(|_| ())
-    }
-
-    fn total_bytes(&self, from: u32) -> Result<u64, io::Error> {
-        let disk = &self.place.disk;
-        disk.segments()?.into_iter().filter(|&number| number >= from).map(|number| disk.len(number)).sum()
     }
 
     fn has_entries(&self) -> Result<bool, Unfit> {

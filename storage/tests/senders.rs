@@ -4,7 +4,7 @@
 mod world;
 
 use postrider_protocol::{Channel, Id, Sender, SenderKind, Tlvs};
-use postrider_storage::{Crash, MemoryDisk, Placed, SenderTable, fold};
+use postrider_storage::{MemoryDisk, Placed, SenderTable, fold};
 use world::{Truth, World, id, options};
 
 fn long(at: u64) -> Id {
@@ -48,14 +48,7 @@ fn s23_answers_survive_a_crash_at_every_write_of_a_checkpoint() {
         world.opened.materialiser.checkpoint().unwrap();
         let second = entries(&mut world.truth, &groups, 1);
         world.commit(&second);
-        disk.stop_store_after(budget);
-        let _ = world.opened.materialiser.checkpoint();
-        disk.crash(Crash { store_writes: usize::MAX, ..Crash::default() });
-        let truth = world.truth.clone();
-        drop(world);
-        let world = World::open_memory(&disk, &options, truth).unwrap();
-        world.truth.check(&world.opened.store);
-        assert_eq!(world.opened.report.rebuilt, None, "after {budget} writes");
+        let world = world.cut_checkpoint(&disk, &options, budget);
         let tables: Vec<_> = world.truth.senders.keys().collect();
         assert_eq!(tables.len(), 1);
         let table = world.opened.store.senders(tables[0].0, 0, &tables[0].2).unwrap();

@@ -9,8 +9,8 @@ use postrider_protocol::{
     Channel, From, Id, Image, ImageKind, ImageView, Sender, SenderKind, Tlvs, image_flag, packet::groups,
 };
 use postrider_storage::{
-    ChannelRow, ConversationRow, Entry, Found, Locator, MemberRow, MemoryDisk, OpenError, Opened, Options, Placed,
-    SLOTS, SenderTable, Store, Ticket, fold, open, open_memory,
+    ChannelRow, ConversationRow, Crash, Entry, Found, Locator, MemberRow, MemoryDisk, OpenError, Opened, Options,
+    Placed, SLOTS, SenderTable, Store, Ticket, fold, open, open_memory,
 };
 
 pub fn options(path: impl Into<std::path::PathBuf>) -> Options {
@@ -250,6 +250,19 @@ impl World {
 
     pub fn open_memory(disk: &MemoryDisk, options: &Options, truth: Truth) -> Result<Self, OpenError> {
         open_memory(disk, options).map(|opened| Self::of(opened, truth))
+    }
+
+    /// Makes a checkpoint that is cut after so many writes of the store, crashes, and opens again.
+    pub fn cut_checkpoint(mut self, disk: &MemoryDisk, options: &Options, writes: usize) -> Self {
+        disk.stop_store_after(writes);
+        let _ = self.opened.materialiser.checkpoint();
+        disk.crash(Crash { store_writes: usize::MAX, ..Crash::default() });
+        let truth = self.truth.clone();
+        drop(self);
+        let world = Self::open_memory(disk, options, truth).unwrap();
+        assert_eq!(world.opened.report.rebuilt, None, "after {writes} writes");
+        world.truth.check(&world.opened.store);
+        world
     }
 
     fn of(opened: Opened, truth: Truth) -> Self {
