@@ -13,6 +13,7 @@ use postrider::{
     commit::Committer,
     deliver::Deliverer,
     hub::Hub,
+    lookup::Lookup,
     metrics::Metrics,
     outbox::OutboxBounds,
     rate::Rates,
@@ -93,7 +94,7 @@ impl World {
             metrics: Arc::clone(&metrics),
         });
         let mut world = Self {
-            decider: Decider::new(store, Arc::new(rules), &slots, 0, 1),
+            decider: Decider::new(Lookup::new(store, Arc::clone(&view)), Arc::new(rules), &slots, 0, 1),
             committer: Committer::new(log, &slots, view, Arc::clone(&metrics)),
             deliverer: Deliverer::new(hub, bounds, metrics),
             materialiser,

@@ -31,8 +31,8 @@ impl Deliverer {
         let reach = |run: &Run| match &run.audience {
             Audience::Nobody => 0,
             Audience::Person => 2,
-            Audience::Members(members) => members.0.len(),
-            Audience::Change(before, after) => before.0.len() + after.0.len(),
+            Audience::Members(group) => group.members.len(),
+            Audience::Change(before, after) => before.members.len() + after.members.len(),
         };
         decided.runs.iter().map(reach).sum()
     }
@@ -58,10 +58,10 @@ impl Deliverer {
                         tell(high.as_bytes());
                     }
                 }
-                Audience::Members(members) => members.0.keys().for_each(|user| tell(user.as_bytes())),
+                Audience::Members(group) => group.members.keys().for_each(|user| tell(user.as_bytes())),
                 Audience::Change(before, after) => {
-                    after.0.keys().for_each(|user| tell(user.as_bytes()));
-                    let gone = before.0.keys().filter(|user| !after.0.contains_key(*user));
+                    after.members.keys().for_each(|user| tell(user.as_bytes()));
+                    let gone = before.members.keys().filter(|user| !after.members.contains_key(*user));
                     gone.for_each(|user| tell(user.as_bytes()));
                 }
             }

@@ -13,7 +13,7 @@ use postrider_protocol::{
 };
 use postrider_storage::{ConversationRow, Found, Store, StoreError};
 
-use crate::{metrics::Metrics, view::View};
+use crate::{lookup::Lookup, metrics::Metrics, view::View};
 
 /// Bounds of answers.
 #[derive(Clone, Copy, Debug)]
@@ -44,6 +44,7 @@ pub struct Asker {
 pub struct Reader {
     store: Arc<Store>,
     view: Arc<View>,
+    lookup: Lookup,
     limits: ReadLimits,
     metrics: Arc<Metrics>,
 }
@@ -58,8 +59,9 @@ struct End {
 impl Reader {
     /// Over the view and the store behind it.
     #[must_use]
-    pub const fn new(store: Arc<Store>, view: Arc<View>, limits: ReadLimits, metrics: Arc<Metrics>) -> Self {
-        Self { store, view, limits, metrics }
+    pub fn new(lookup: Lookup, limits: ReadLimits, metrics: Arc<Metrics>) -> Self {
+        let (store, view) = (Arc::clone(lookup.store()), Arc::clone(lookup.view()));
+        Self { store, view, lookup, limits, metrics }
     }
 
     /// The answer to a CALL that changes nothing.
@@ -86,15 +88,9 @@ impl Reader {
             reply.reason = Reason::NoChannel;
             return Ok(Packet::Reply(reply));
         }
-        let held = self.view.head(asker.tenant, &channel).and_then(|head| head.members);
-        let all: Vec<(Id, u8)> = match held {
-            Some(members) => members.0.iter().map(|(user, row)| (user.clone(), row.role)).collect(),
-            None => {
-                let rows = self.store.members(asker.tenant, &channel)?;
-                rows.into_iter().map(|(user, row)| (user, row.role)).collect()
-            }
-        };
-        let rest = all.into_iter().filter(|(user, _)| after.as_ref().is_none_or(|after| user > after));
+        let rows = self.lookup.members(asker.tenant, &channel)?;
+        let all = rows.into_iter().filter(|(_, row)| row.is_member()).map(|(user, row)| (user, row.role));
+        let rest = all.filter(|(user, _)| after.as_ref().is_none_or(|after| user > after));
         let mut members: Vec<_> = rest.take(self.limits.page_max + 1).collect();
         let more = members.len() > self.limits.page_max;
         members.truncate(self.limits.page_max);
@@ -105,10 +101,7 @@ impl Reader {
     }
 
     fn row(&self, asker: &Asker, channel: &Channel) -> Result<Option<ConversationRow>, StoreError> {
-        match self.view.conversation(asker.tenant, &asker.user, channel) {
-            Some(row) => Ok(Some(row)),
-            None => self.store.conversation(asker.tenant, &asker.user, channel),
-        }
+        self.lookup.conversation(asker.tenant, &asker.user, channel)
     }
 
     fn end(&self, tenant: u32, channel: &Channel) -> Result<Option<End>, StoreError> {

@@ -18,6 +18,7 @@ use crate::{
     config::{self, Config},
     deliver::Deliverer,
     hub::Hub,
+    lookup::Lookup,
     metrics::Metrics,
     net::{drive::Services, listener::Listener, tls::Certificates, transport::TransportKind},
     outbox::{Farewell, OutboxBounds},
@@ -202,6 +203,7 @@ fn assemble(
 ) -> (Arc<Services>, Pipeline) {
     let Opened { log, store, materialiser, slots, report } = opened;
     let view = Arc::new(View::new(&slots));
+    let lookup = Lookup::new(Arc::clone(&store), Arc::clone(&view));
     let hub = Arc::new(Hub::default());
     let session = &config.session;
     let bounds = Arc::new(OutboxBounds::new(
@@ -218,9 +220,8 @@ fn assemble(
     });
     let workers = workers(config);
     metrics.slots_owned.set(i64::try_from(slots.len()).unwrap_or(i64::MAX));
-    let deciders = (0..workers)
-        .map(|worker| Decider::new(Arc::clone(&store), Arc::clone(&rules), &slots, worker, workers))
-        .collect();
+    let deciders =
+        (0..workers).map(|worker| Decider::new(lookup.clone(), Arc::clone(&rules), &slots, worker, workers)).collect();
     let newest_ms = slots.iter().map(|slot| slot.time_ms).max().unwrap_or_default();
     let issuer = Issuer::new(newest_ms, report.first_batch);
     let stages = Stages {
@@ -253,7 +254,7 @@ fn assemble(
     let services = Arc::new(Services {
         shared,
         queues,
-        reader: Arc::new(Reader::new(store, view, read_limits(config), Arc::clone(&metrics))),
+        reader: Arc::new(Reader::new(lookup, read_limits(config), Arc::clone(&metrics))),
         reads: Arc::new(Semaphore::new(reads(config))),
         clock,
         metrics,

@@ -13,7 +13,7 @@ use std::sync::{Arc, atomic::Ordering};
 use bytes::Bytes;
 use postrider_protocol::{
     Channel, Kind, Method, Reason, SEND_WINDOW, Tlvs,
-    packet::{CallPacket, Packet, RecvackPacket, ReplyPacket, groups, marks},
+    packet::{CallPacket, Packet, RecvackPacket, ReplyPacket},
     session::server::{ServerEvent, ServerSession, ServerTimers},
     tag,
 };
@@ -25,7 +25,7 @@ use crate::{
     hub::Hub,
     metrics::Metrics,
     outbox::{Farewell, Outbox, OutboxBounds},
-    slot::{Command, GroupChange, Now, Origin, Submission, worker_of},
+    slot::{Act, Command, Now, Origin, Submission, worker_of},
     view::View,
 };
 
@@ -265,6 +265,7 @@ impl Session {
                 self.count(Kind::Sync, 1);
                 self.read(event, effects);
             }
+            ServerEvent::Notice(_) => self.count(Kind::Notice, 1),
             ServerEvent::Answer(packet) => {
                 self.count(Kind::Ping, 1);
                 if self.charge_ping(now.mono_ms) {
@@ -293,27 +294,16 @@ impl Session {
     }
 
     fn call(&mut self, call: CallPacket, work: &mut Work, effects: &mut Vec<Effect>) {
+        let Some(origin) = &self.origin else { return };
         let (request, number, oldest) = (call.request, call.number, call.oldest);
-        let change = match Method::from_number(call.method) {
-            Some(Method::GroupMembers) => return self.read(ServerEvent::Call(call), effects),
-            Some(Method::GroupCreate) => GroupChange::Create,
-            Some(Method::GroupAdd) => GroupChange::Add,
-            Some(Method::GroupRemove) => GroupChange::Remove,
-            Some(Method::Read) => {
-                return match marks::read_mark(call.fields) {
-                    Ok((channel, seq)) => {
-                        self.command(Command::Read { request, number, oldest, channel, seq }, work);
-                    }
-                    Err(error) => self.refuse_call(request, Reason::Malformed, &error.to_string()),
-                };
-            }
-            None => return self.refuse_call(request, Reason::UnknownMethod, "method"),
+        let Some(method) = Method::from_number(call.method) else {
+            return self.refuse_call(request, Reason::UnknownMethod, "method");
         };
-        match groups::read_change(call.fields) {
-            Ok((group, users)) => {
-                let channel = Channel::group(&group);
-                self.command(Command::Group { request, number, oldest, change, channel, users }, work);
-            }
+        if !method.changes() {
+            return self.read(ServerEvent::Call(call), effects);
+        }
+        match Act::read(method, &call, &origin.user) {
+            Ok((channel, act)) => self.command(Command::Act { request, number, oldest, channel, act }, work),
             Err(error) => self.refuse_call(request, Reason::Malformed, &error.to_string()),
         }
     }

@@ -9,18 +9,19 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use bytes::Bytes;
 use postrider_protocol::{Channel, Id};
-use postrider_storage::{ConversationRow, SLOTS, SlotState, Written};
+use postrider_storage::{ConversationRow, SLOTS, SlotState, StateKey, StateRow, Written};
 
 use crate::{
     keyed::Keyed,
-    slot::{Accepted, Decided, Members, Run},
+    slot::{Accepted, Decided, Run},
+    uncovered::{Change, Uncovered},
 };
 
 /// A slot keeps heads of channels without recent entries up to this many.
 const IDLE_HEADS: usize = 1_024;
 
 /// The committed end of a channel.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Copy, Debug, Default)]
 pub struct Head {
     /// The last seq.
     pub seq: u64,
@@ -28,8 +29,6 @@ pub struct Head {
     pub position: u64,
     /// Its time.
     pub time_ms: u64,
-    /// The members of a group, if they changed since the store was opened and are still held.
-    pub members: Option<Arc<Members>>,
 }
 
 /// What is committed of a slot.
@@ -56,7 +55,10 @@ struct Piece {
 
 #[derive(Debug, Default)]
 struct ChannelView {
-    head: Head,
+    /// None while only rows of it are held.
+    head: Option<Head>,
+    /// State rows that the store does not cover, but for views of users.
+    rows: Uncovered,
     /// What the store does not cover, ascending.
     recent: VecDeque<Piece>,
 }
@@ -93,11 +95,14 @@ impl View {
     pub fn commit(&self, decided: &[Decided], written: &Arc<Written>) {
         let mut at = 0;
         for (run, entries) in decided.iter().flat_map(Decided::iter) {
-            for (user, row) in &run.conversations {
-                let mut users = self.lock_conversations(run.tenant, user);
-                users.get_or_default(run.tenant, user.as_bytes()).insert(run.channel.clone(), row.clone());
+            for change in &run.changes {
+                if let (StateKey::Conversation(user), Some(StateRow::Conversation(row))) = (&change.key, &change.row) {
+                    let mut users = self.lock_conversations(run.tenant, user);
+                    users.get_or_default(run.tenant, user.as_bytes()).insert(run.channel.clone(), row.clone());
+                }
             }
             if let (Some(mut slot), Some(last)) = (self.lock(run.slot), entries.last()) {
+                slot.keep(run);
                 slot.committed.position = last.position;
                 if last.seq > 0 {
                     slot.show(run, entries, written, at);
@@ -120,7 +125,9 @@ impl View {
                 if channel.recent.is_empty() {
                     channel.recent = VecDeque::new();
                 }
-                !(is_crowded && channel.recent.is_empty())
+                channel.rows.release(covered);
+                let is_idle = channel.recent.is_empty() && channel.rows.is_empty();
+                !(is_idle && (is_crowded || channel.head.is_none()))
             });
         }
         for users in &self.conversations {
@@ -142,7 +149,7 @@ impl View {
     #[must_use]
     pub fn head(&self, tenant: u32, channel: &Channel) -> Option<Head> {
         let slot = self.lock(channel.slot(tenant))?;
-        slot.channels.get(tenant, channel.as_bytes()).map(|channel| channel.head.clone())
+        slot.channels.get(tenant, channel.as_bytes()).and_then(|channel| channel.head)
     }
 
     /// The images held here with a seq in `from..=to`, ascending and dense, at most `limit`.
@@ -158,6 +165,22 @@ impl View {
                 .filter_map(|(seq, at)| Some((seq, piece.written.image(at)?)))
         });
         images.skip_while(|(seq, _)| *seq < from).take_while(|(seq, _)| *seq <= to).take(limit).collect()
+    }
+
+    /// A state row of a channel, or that there is none, if it is known here; otherwise the store's is current.
+    #[must_use]
+    pub fn row(&self, tenant: u32, channel: &Channel, key: &StateKey) -> Option<Option<StateRow>> {
+        let slot = self.lock(channel.slot(tenant))?;
+        let rows = &slot.channels.get(tenant, channel.as_bytes())?.rows;
+        rows.get(key).map(|row| row.cloned())
+    }
+
+    /// All state rows of a channel that are held here.
+    #[must_use]
+    pub fn rows(&self, tenant: u32, channel: &Channel) -> Uncovered {
+        let slot = self.lock(channel.slot(tenant));
+        let rows = slot.as_ref().and_then(|slot| slot.channels.get(tenant, channel.as_bytes()));
+        rows.map(|channel| channel.rows.clone()).unwrap_or_default()
     }
 
     /// A user's row of a channel, if it is held here; otherwise the store's is current.
@@ -186,15 +209,20 @@ impl View {
 }
 
 impl SlotView {
+    /// Keeps the rows that a run changed.
+    fn keep(&mut self, run: &Run) {
+        let is_kept = |change: &&Change| !matches!(change.key, StateKey::Conversation(_));
+        for change in run.changes.iter().filter(is_kept) {
+            let channel = self.channels.get_or_default(run.tenant, run.channel.as_bytes());
+            channel.rows.put(change.clone());
+        }
+    }
+
     /// Shows sequenced entries, of which the first is the append's `at`-th.
     fn show(&mut self, run: &Run, entries: &[Accepted], written: &Arc<Written>, at: usize) {
         let (Some(first), Some(last)) = (entries.first(), entries.last()) else { return };
-        let head = Head { seq: last.seq, position: last.position, time_ms: last.time_ms, members: run.members.clone() };
         let channel = self.channels.get_or_default(run.tenant, run.channel.as_bytes());
-        let members = std::mem::replace(&mut channel.head, head).members;
-        if channel.head.members.is_none() {
-            channel.head.members = members;
-        }
+        channel.head = Some(Head { seq: last.seq, position: last.position, time_ms: last.time_ms });
         let (written, count) = (Arc::clone(written), entries.len());
         channel.recent.push_back(Piece { seq: first.seq, position: last.position, written, at, count });
     }

@@ -22,6 +22,7 @@ export { CodecError, MAX_INTEGER, crc32 } from './wire.js';
  * @typedef {import('./image.js').TlvField} TlvField
  * @typedef {{ kind: number, payload: Uint8Array }} Frame
  * @typedef {{ channel: Channel, flags: number, epoch: number, head: number, syncFrom: number, read: number,
+ *   unread: number, mentions: number, mutedUntilMs: number, cleared: number,
  *   image: Uint8Array }} Conversation
  * @typedef {{ image: Uint8Array } | { gap: { from: number, to: number, why: number } }} SyncItem
  * @typedef {{ heartbeatMs: number, deadMs: number, frameBytes: number, bodyBytes: number, syncPage: number }} ServerLimits
@@ -45,13 +46,14 @@ export { CodecError, MAX_INTEGER, crc32 } from './wire.js';
  *   tlvs: TlvField[] }} Sync
  * @typedef {{ kind: 13, request: number, reason: number, epoch: number, head: number, from: number, to: number,
  *   items: SyncItem[], tlvs: TlvField[] }} Synced
+ * @typedef {{ kind: 14, what: number, fields: Uint8Array, tlvs: TlvField[] }} Notice
  * @typedef {{ kind: 15, dropped: number, tlvs: TlvField[] }} Lag
  * @typedef {{ kind: 16, request: number, method: number, number: number, oldest: number, fields: Uint8Array,
  *   tlvs: TlvField[] }} Call
  * @typedef {{ kind: 17, request: number, reason: number, seq: number, timeMs: number, fields: Uint8Array,
  *   tlvs: TlvField[] }} Reply
  * @typedef {Connect | Connack | Send | Sendack | Recv | Recvack | Ping | Pong | Disconnect | List | Listed | Sync |
- *   Synced | Lag | Call | Reply} Packet
+ *   Synced | Notice | Lag | Call | Reply} Packet
  */
 
 /** Bits of a conversation's flags. */
@@ -78,11 +80,15 @@ function readReason(r) {
 function readConversation(r) {
   return {
     channel: readSharedChannel(r),
-    flags: r.u8('conversation flags'),
+    flags: r.u16('conversation flags'),
     epoch: r.u32('epoch'),
     head: r.u64('head'),
     syncFrom: r.u64('sync_from'),
     read: r.u64('read'),
+    unread: r.u16('unread'),
+    mentions: r.u16('mentions'),
+    mutedUntilMs: r.u64('muted_until_ms'),
+    cleared: r.u64('cleared'),
     image: r.bytes32('image'),
   };
 }
@@ -90,11 +96,15 @@ function readConversation(r) {
 /** @param {Writer} w @param {Conversation} conversation */
 function writeConversation(w, conversation) {
   writeChannel(w, conversation.channel);
-  w.u8(conversation.flags);
+  w.u16(conversation.flags);
   w.u32(conversation.epoch);
   w.u64(conversation.head);
   w.u64(conversation.syncFrom);
   w.u64(conversation.read);
+  w.u16(conversation.unread);
+  w.u16(conversation.mentions);
+  w.u64(conversation.mutedUntilMs);
+  w.u64(conversation.cleared);
   w.bytes32(conversation.image);
 }
 
@@ -242,6 +252,7 @@ const READ = {
     items: readCounted(r, readSyncItem),
     tlvs: readTlvs(r),
   }),
+  [Kind.NOTICE]: (r) => ({ what: r.u8('notice'), fields: r.bytes32('fields'), tlvs: readTlvs(r) }),
   [Kind.LAG]: (r) => ({ dropped: r.u32('dropped'), tlvs: readTlvs(r) }),
   [Kind.CALL]: (r) => ({
     request: r.u32('request'),
@@ -344,6 +355,9 @@ function writeFields(w, packet) {
       w.u64(packet.from);
       w.u64(packet.to);
       return writeCounted(w, packet.items, writeSyncItem);
+    case Kind.NOTICE:
+      w.u8(packet.what);
+      return w.bytes32(packet.fields);
     case Kind.LAG:
       return w.u32(packet.dropped);
     case Kind.CALL:

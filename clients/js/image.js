@@ -191,6 +191,18 @@ export function writeSender(w, sender) {
 
 // --- TLVs ----------------------------------------------------------------------------------------------------------
 
+/** Whether `value` is ids, each with its length, ascending. @param {Uint8Array} value */
+function areIds(value) {
+  let last = '';
+  for (let at = 0; at < value.length; ) {
+    const end = at + 1 + value[at];
+    const id = String.fromCharCode(...value.subarray(at + 1, end));
+    if (end > value.length || !isId(id) || id <= last) return false;
+    [last, at] = [id, end];
+  }
+  return true;
+}
+
 /** Whether `value` is what the bytes of `tag` must be; those of an unknown tag may be anything. @param {TlvField} tlv */
 function hasForm({ tag, value }) {
   switch (/** @type {Record<number, string | undefined>} */ (TlvForm)[tag]) {
@@ -201,6 +213,8 @@ function hasForm({ tag, value }) {
       } catch {
         return false;
       }
+    case 'ids':
+      return areIds(value);
     case 'u32':
       return value.length === 4;
     case 'u64':

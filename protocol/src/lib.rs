@@ -23,5 +23,5 @@ pub use error::DecodeError;
 pub use id::{Channel, ChannelKind, Id, Sender, SenderKind};
 pub use image::{From, Image, ImageView};
 pub use registry::*;
-pub use tlv::Tlvs;
+pub use tlv::{Tlvs, write_ids};
 pub use wire::{MAX_INTEGER, Reader, Writer};

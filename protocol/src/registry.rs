@@ -31,6 +31,32 @@ pub const SEND_WINDOW: usize = 64;
 pub const LIST_BODY_BYTES: usize = 256;
 /// Most ids in one CALL or one membership image.
 pub const CALL_IDS: usize = 100;
+/// Longest name of a group or a user.
+pub const NAME_BYTES: usize = 128;
+/// Longest avatar of a group or a user: a reference, such as a URL.
+pub const AVATAR_BYTES: usize = 512;
+/// Longest announcement of a group.
+pub const ANNOUNCEMENT_BYTES: usize = 1_024;
+/// Longest description of a group or a user.
+pub const DESCRIPTION_BYTES: usize = 512;
+/// Longest custom text of a group or a user.
+pub const CUSTOM_BYTES: usize = 1_024;
+/// Longest nickname of a member.
+pub const NICKNAME_BYTES: usize = 64;
+/// Longest text of a request to join or of a contact request.
+pub const REQUEST_TEXT_BYTES: usize = 256;
+/// Most requests and invitations that wait in a group.
+pub const GROUP_REQUESTS: usize = 1_000;
+/// Most users mentioned in one message.
+pub const MENTIONS: usize = 100;
+/// Unread counts are exact up to this; one more stands for any above.
+pub const UNREAD_EXACT: usize = 1_000;
+/// Longest reaction.
+pub const REACTION_BYTES: usize = 32;
+/// Most different reactions on one message.
+pub const REACTIONS: usize = 20;
+/// Most pinned messages of a channel.
+pub const PINS: usize = 100;
 
 /// Kinds of frames.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -62,6 +88,8 @@ pub enum Kind {
     Sync = 12,
     /// The images and gaps of an interval, the answer to SYNC.
     Synced = 13,
+    /// What is not stored: typing, presence, receipts, changes made on another device.
+    Notice = 14,
     /// RECVs were dropped for this connection: LIST and SYNC.
     Lag = 15,
     /// A request by method number.
@@ -72,7 +100,7 @@ pub enum Kind {
 
 impl Kind {
     /// Every row, by number.
-    pub const ALL: [Self; 16] = [
+    pub const ALL: [Self; 17] = [
         Self::Connect,
         Self::Connack,
         Self::Send,
@@ -86,6 +114,7 @@ impl Kind {
         Self::Listed,
         Self::Sync,
         Self::Synced,
+        Self::Notice,
         Self::Lag,
         Self::Call,
         Self::Reply,
@@ -108,6 +137,7 @@ impl Kind {
             11 => Some(Self::Listed),
             12 => Some(Self::Sync),
             13 => Some(Self::Synced),
+            14 => Some(Self::Notice),
             15 => Some(Self::Lag),
             16 => Some(Self::Call),
             17 => Some(Self::Reply),
@@ -138,6 +168,7 @@ impl Kind {
             Self::Listed => "LISTED",
             Self::Sync => "SYNC",
             Self::Synced => "SYNCED",
+            Self::Notice => "NOTICE",
             Self::Lag => "LAG",
             Self::Call => "CALL",
             Self::Reply => "REPLY",
@@ -207,11 +238,33 @@ pub enum Reason {
     EpochMismatch = 30,
     /// The list token is not one that this server gave to this user.
     BadListToken = 31,
+    /// The device was removed by its user; its tokens from before that are not accepted any more.
+    DeviceRemoved = 32,
+    /// The time in which this was allowed is over.
+    TooLate = 33,
+    /// What was to be changed has changed meanwhile: read it, then decide again.
+    VersionConflict = 34,
+    /// The channel has no such message for this user, or it is not one that this can be done to.
+    NoTarget = 35,
+    /// The user, or everybody, may not speak in the group now.
+    Muted = 36,
+    /// One of the two users has blocked the other.
+    Blocked = 37,
+    /// The user takes messages of contacts only.
+    NotContacts = 38,
+    /// A quota of requests or bytes is used up; says nothing about an earlier copy.
+    QuotaExceeded = 39,
+    /// The group was dismissed; it can be read and not changed any more.
+    Dismissed = 40,
+    /// There are as many of these as there may be.
+    TooMany = 41,
+    /// The body does not follow the schema of its content type.
+    InvalidContent = 42,
 }
 
 impl Reason {
     /// Every row, by number.
-    pub const ALL: [Self; 29] = [
+    pub const ALL: [Self; 40] = [
         Self::Ok,
         Self::Malformed,
         Self::FrameTooLarge,
@@ -241,6 +294,17 @@ impl Reason {
         Self::UnknownMethod,
         Self::EpochMismatch,
         Self::BadListToken,
+        Self::DeviceRemoved,
+        Self::TooLate,
+        Self::VersionConflict,
+        Self::NoTarget,
+        Self::Muted,
+        Self::Blocked,
+        Self::NotContacts,
+        Self::QuotaExceeded,
+        Self::Dismissed,
+        Self::TooMany,
+        Self::InvalidContent,
     ];
 
     /// The row with this number.
@@ -276,6 +340,17 @@ impl Reason {
             29 => Some(Self::UnknownMethod),
             30 => Some(Self::EpochMismatch),
             31 => Some(Self::BadListToken),
+            32 => Some(Self::DeviceRemoved),
+            33 => Some(Self::TooLate),
+            34 => Some(Self::VersionConflict),
+            35 => Some(Self::NoTarget),
+            36 => Some(Self::Muted),
+            37 => Some(Self::Blocked),
+            38 => Some(Self::NotContacts),
+            39 => Some(Self::QuotaExceeded),
+            40 => Some(Self::Dismissed),
+            41 => Some(Self::TooMany),
+            42 => Some(Self::InvalidContent),
             _ => None,
         }
     }
@@ -319,6 +394,17 @@ impl Reason {
             Self::UnknownMethod => "UNKNOWN_METHOD",
             Self::EpochMismatch => "EPOCH_MISMATCH",
             Self::BadListToken => "BAD_LIST_TOKEN",
+            Self::DeviceRemoved => "DEVICE_REMOVED",
+            Self::TooLate => "TOO_LATE",
+            Self::VersionConflict => "VERSION_CONFLICT",
+            Self::NoTarget => "NO_TARGET",
+            Self::Muted => "MUTED",
+            Self::Blocked => "BLOCKED",
+            Self::NotContacts => "NOT_CONTACTS",
+            Self::QuotaExceeded => "QUOTA_EXCEEDED",
+            Self::Dismissed => "DISMISSED",
+            Self::TooMany => "TOO_MANY",
+            Self::InvalidContent => "INVALID_CONTENT",
         }
     }
 }
@@ -331,17 +417,116 @@ pub enum Method {
     GroupCreate = 1,
     /// Adds members.
     GroupAdd = 2,
-    /// Removes members; everyone may remove themselves.
+    /// Removes members; everybody but the owner may remove themselves.
     GroupRemove = 3,
     /// The members of a group, a page at a time.
     GroupMembers = 4,
     /// Moves the user's read mark of a channel forward.
     Read = 5,
+    /// Ends a group: it can be read and not changed any more.
+    GroupDismiss = 6,
+    /// Changes name, avatar, announcement, description, custom text or settings of a group.
+    GroupChange = 7,
+    /// Makes members admins, or admins members.
+    GroupRoles = 8,
+    /// Makes another member the owner.
+    GroupTransfer = 9,
+    /// Mutes members until a time, or everybody.
+    GroupMute = 10,
+    /// Joins a group, or asks to.
+    GroupJoin = 11,
+    /// Invites users, who then may join.
+    GroupInvite = 12,
+    /// Accepts or refuses requests to join, or withdraws invitations.
+    GroupAnswer = 13,
+    /// Sets the caller's nickname in a group.
+    GroupNickname = 14,
+    /// What a group is, and what the caller is in it.
+    GroupInfo = 15,
+    /// The requests and invitations that wait in a group, a page at a time.
+    GroupRequests = 16,
+    /// Mutes, pins, hides, clears or marks a conversation for the caller alone.
+    ConversationSet = 20,
+    /// How much is unread in all conversations together.
+    Badge = 21,
+    /// Who has got and read a message.
+    Receipts = 22,
+    /// Blocks a user, or ends that.
+    Block = 23,
+    /// Whom the caller blocks, a page at a time.
+    Blocked = 24,
+    /// Takes a message back: its content is erased for everybody.
+    Revoke = 30,
+    /// Replaces the content of an own message.
+    Edit = 31,
+    /// Adds a reaction to a message, or takes it away.
+    React = 32,
+    /// Pins a message for everybody in the channel, or ends that.
+    Pin = 33,
+    /// Deletes messages for the caller alone.
+    Hide = 34,
+    /// The pinned messages of a channel.
+    Pins = 35,
+    /// The versions of an edited message.
+    Edits = 36,
+    /// The messages of a thread, a page at a time.
+    Thread = 37,
+    /// Changes the caller's profile and privacy settings.
+    ProfileSet = 40,
+    /// Profiles of users.
+    Profiles = 41,
+    /// The caller's devices.
+    Devices = 42,
+    /// Removes one of the caller's devices, or all others.
+    DeviceRemove = 43,
+    /// What the caller has used of their limits.
+    Usage = 44,
+    /// Whether users are online, now and, by NOTICE, from now on.
+    Presence = 50,
+    /// Which channel is on screen: its typing and receipts are told by NOTICE.
+    Watch = 51,
 }
 
 impl Method {
     /// Every row, by number.
-    pub const ALL: [Self; 5] = [Self::GroupCreate, Self::GroupAdd, Self::GroupRemove, Self::GroupMembers, Self::Read];
+    pub const ALL: [Self; 36] = [
+        Self::GroupCreate,
+        Self::GroupAdd,
+        Self::GroupRemove,
+        Self::GroupMembers,
+        Self::Read,
+        Self::GroupDismiss,
+        Self::GroupChange,
+        Self::GroupRoles,
+        Self::GroupTransfer,
+        Self::GroupMute,
+        Self::GroupJoin,
+        Self::GroupInvite,
+        Self::GroupAnswer,
+        Self::GroupNickname,
+        Self::GroupInfo,
+        Self::GroupRequests,
+        Self::ConversationSet,
+        Self::Badge,
+        Self::Receipts,
+        Self::Block,
+        Self::Blocked,
+        Self::Revoke,
+        Self::Edit,
+        Self::React,
+        Self::Pin,
+        Self::Hide,
+        Self::Pins,
+        Self::Edits,
+        Self::Thread,
+        Self::ProfileSet,
+        Self::Profiles,
+        Self::Devices,
+        Self::DeviceRemove,
+        Self::Usage,
+        Self::Presence,
+        Self::Watch,
+    ];
 
     /// The row with this number.
     #[must_use]
@@ -352,6 +537,37 @@ impl Method {
             3 => Some(Self::GroupRemove),
             4 => Some(Self::GroupMembers),
             5 => Some(Self::Read),
+            6 => Some(Self::GroupDismiss),
+            7 => Some(Self::GroupChange),
+            8 => Some(Self::GroupRoles),
+            9 => Some(Self::GroupTransfer),
+            10 => Some(Self::GroupMute),
+            11 => Some(Self::GroupJoin),
+            12 => Some(Self::GroupInvite),
+            13 => Some(Self::GroupAnswer),
+            14 => Some(Self::GroupNickname),
+            15 => Some(Self::GroupInfo),
+            16 => Some(Self::GroupRequests),
+            20 => Some(Self::ConversationSet),
+            21 => Some(Self::Badge),
+            22 => Some(Self::Receipts),
+            23 => Some(Self::Block),
+            24 => Some(Self::Blocked),
+            30 => Some(Self::Revoke),
+            31 => Some(Self::Edit),
+            32 => Some(Self::React),
+            33 => Some(Self::Pin),
+            34 => Some(Self::Hide),
+            35 => Some(Self::Pins),
+            36 => Some(Self::Edits),
+            37 => Some(Self::Thread),
+            40 => Some(Self::ProfileSet),
+            41 => Some(Self::Profiles),
+            42 => Some(Self::Devices),
+            43 => Some(Self::DeviceRemove),
+            44 => Some(Self::Usage),
+            50 => Some(Self::Presence),
+            51 => Some(Self::Watch),
             _ => None,
         }
     }
@@ -371,6 +587,37 @@ impl Method {
             Self::GroupRemove => "GROUP_REMOVE",
             Self::GroupMembers => "GROUP_MEMBERS",
             Self::Read => "READ",
+            Self::GroupDismiss => "GROUP_DISMISS",
+            Self::GroupChange => "GROUP_CHANGE",
+            Self::GroupRoles => "GROUP_ROLES",
+            Self::GroupTransfer => "GROUP_TRANSFER",
+            Self::GroupMute => "GROUP_MUTE",
+            Self::GroupJoin => "GROUP_JOIN",
+            Self::GroupInvite => "GROUP_INVITE",
+            Self::GroupAnswer => "GROUP_ANSWER",
+            Self::GroupNickname => "GROUP_NICKNAME",
+            Self::GroupInfo => "GROUP_INFO",
+            Self::GroupRequests => "GROUP_REQUESTS",
+            Self::ConversationSet => "CONVERSATION_SET",
+            Self::Badge => "BADGE",
+            Self::Receipts => "RECEIPTS",
+            Self::Block => "BLOCK",
+            Self::Blocked => "BLOCKED",
+            Self::Revoke => "REVOKE",
+            Self::Edit => "EDIT",
+            Self::React => "REACT",
+            Self::Pin => "PIN",
+            Self::Hide => "HIDE",
+            Self::Pins => "PINS",
+            Self::Edits => "EDITS",
+            Self::Thread => "THREAD",
+            Self::ProfileSet => "PROFILE_SET",
+            Self::Profiles => "PROFILES",
+            Self::Devices => "DEVICES",
+            Self::DeviceRemove => "DEVICE_REMOVE",
+            Self::Usage => "USAGE",
+            Self::Presence => "PRESENCE",
+            Self::Watch => "WATCH",
         }
     }
 }
@@ -380,8 +627,42 @@ impl Method {
     #[must_use]
     pub const fn changes(self) -> bool {
         match self {
-            Self::GroupCreate | Self::GroupAdd | Self::GroupRemove | Self::Read => true,
-            Self::GroupMembers => false,
+            Self::GroupCreate
+            | Self::GroupAdd
+            | Self::GroupRemove
+            | Self::Read
+            | Self::GroupDismiss
+            | Self::GroupChange
+            | Self::GroupRoles
+            | Self::GroupTransfer
+            | Self::GroupMute
+            | Self::GroupJoin
+            | Self::GroupInvite
+            | Self::GroupAnswer
+            | Self::GroupNickname
+            | Self::ConversationSet
+            | Self::Block
+            | Self::Revoke
+            | Self::Edit
+            | Self::React
+            | Self::Pin
+            | Self::Hide
+            | Self::ProfileSet
+            | Self::DeviceRemove => true,
+            Self::GroupMembers
+            | Self::GroupInfo
+            | Self::GroupRequests
+            | Self::Badge
+            | Self::Receipts
+            | Self::Blocked
+            | Self::Pins
+            | Self::Edits
+            | Self::Thread
+            | Self::Profiles
+            | Self::Devices
+            | Self::Usage
+            | Self::Presence
+            | Self::Watch => false,
         }
     }
 }
@@ -392,6 +673,14 @@ impl Method {
 pub enum ImageKind {
     /// A message.
     Message = 1,
+    /// New content of the message TARGET.
+    Edited = 2,
+    /// The content of the message TARGET is erased.
+    Revoked = 3,
+    /// A reaction to the message TARGET: the body has it, or takes it away.
+    Reacted = 4,
+    /// The message TARGET was pinned, or is not any more.
+    Pinned = 5,
     /// The group was created; the body lists its first members.
     GroupCreated = 10,
     /// The body lists who joined.
@@ -400,22 +689,59 @@ pub enum ImageKind {
     MembersLeft = 12,
     /// The body lists who was removed.
     MembersRemoved = 13,
+    /// The group was dismissed.
+    GroupDismissed = 14,
+    /// Fields of the group changed: the body has them.
+    GroupChanged = 15,
+    /// The body lists whose role changed, and to what.
+    RolesChanged = 16,
+    /// The body lists who may not speak until when; nobody listed means everybody.
+    MembersMuted = 17,
+    /// The group has another owner: the body has the user.
+    OwnerChanged = 18,
+    /// The author's nickname in the group changed: the body has it.
+    NicknameChanged = 19,
 }
 
 impl ImageKind {
     /// Every row, by number.
-    pub const ALL: [Self; 5] =
-        [Self::Message, Self::GroupCreated, Self::MembersJoined, Self::MembersLeft, Self::MembersRemoved];
+    pub const ALL: [Self; 15] = [
+        Self::Message,
+        Self::Edited,
+        Self::Revoked,
+        Self::Reacted,
+        Self::Pinned,
+        Self::GroupCreated,
+        Self::MembersJoined,
+        Self::MembersLeft,
+        Self::MembersRemoved,
+        Self::GroupDismissed,
+        Self::GroupChanged,
+        Self::RolesChanged,
+        Self::MembersMuted,
+        Self::OwnerChanged,
+        Self::NicknameChanged,
+    ];
 
     /// The row with this number.
     #[must_use]
     pub const fn from_number(number: u8) -> Option<Self> {
         match number {
             1 => Some(Self::Message),
+            2 => Some(Self::Edited),
+            3 => Some(Self::Revoked),
+            4 => Some(Self::Reacted),
+            5 => Some(Self::Pinned),
             10 => Some(Self::GroupCreated),
             11 => Some(Self::MembersJoined),
             12 => Some(Self::MembersLeft),
             13 => Some(Self::MembersRemoved),
+            14 => Some(Self::GroupDismissed),
+            15 => Some(Self::GroupChanged),
+            16 => Some(Self::RolesChanged),
+            17 => Some(Self::MembersMuted),
+            18 => Some(Self::OwnerChanged),
+            19 => Some(Self::NicknameChanged),
             _ => None,
         }
     }
@@ -431,10 +757,20 @@ impl ImageKind {
     pub const fn name(self) -> &'static str {
         match self {
             Self::Message => "MESSAGE",
+            Self::Edited => "EDITED",
+            Self::Revoked => "REVOKED",
+            Self::Reacted => "REACTED",
+            Self::Pinned => "PINNED",
             Self::GroupCreated => "GROUP_CREATED",
             Self::MembersJoined => "MEMBERS_JOINED",
             Self::MembersLeft => "MEMBERS_LEFT",
             Self::MembersRemoved => "MEMBERS_REMOVED",
+            Self::GroupDismissed => "GROUP_DISMISSED",
+            Self::GroupChanged => "GROUP_CHANGED",
+            Self::RolesChanged => "ROLES_CHANGED",
+            Self::MembersMuted => "MEMBERS_MUTED",
+            Self::OwnerChanged => "OWNER_CHANGED",
+            Self::NicknameChanged => "NICKNAME_CHANGED",
         }
     }
 }
@@ -447,13 +783,17 @@ pub enum GapReason {
     Trimmed = 1,
     /// Not for this user: before joining or after leaving.
     NotVisible = 2,
+    /// It had a time to go away, and that is over.
+    Expired = 3,
+    /// Deleted by this user for themselves alone.
+    Hidden = 4,
     /// Damaged on disk and set aside; the operator has been told.
     Quarantined = 5,
 }
 
 impl GapReason {
     /// Every row, by number.
-    pub const ALL: [Self; 3] = [Self::Trimmed, Self::NotVisible, Self::Quarantined];
+    pub const ALL: [Self; 5] = [Self::Trimmed, Self::NotVisible, Self::Expired, Self::Hidden, Self::Quarantined];
 
     /// The row with this number.
     #[must_use]
@@ -461,6 +801,8 @@ impl GapReason {
         match number {
             1 => Some(Self::Trimmed),
             2 => Some(Self::NotVisible),
+            3 => Some(Self::Expired),
+            4 => Some(Self::Hidden),
             5 => Some(Self::Quarantined),
             _ => None,
         }
@@ -478,7 +820,66 @@ impl GapReason {
         match self {
             Self::Trimmed => "TRIMMED",
             Self::NotVisible => "NOT_VISIBLE",
+            Self::Expired => "EXPIRED",
+            Self::Hidden => "HIDDEN",
             Self::Quarantined => "QUARANTINED",
+        }
+    }
+}
+
+/// What a NOTICE tells.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+#[repr(u8)]
+pub enum NoticeKind {
+    /// A user is writing in a channel, or is not any more.
+    Typing = 1,
+    /// A watched user came or went.
+    Presence = 2,
+    /// Users have got or read a channel up to a seq.
+    Receipt = 3,
+    /// The user's own view of a channel changed: read mark, settings, an invitation.
+    Conversation = 4,
+    /// A message that is not stored.
+    Signal = 5,
+    /// The requests that wait in a group changed; for its owner and admins.
+    Requests = 6,
+}
+
+impl NoticeKind {
+    /// Every row, by number.
+    pub const ALL: [Self; 6] =
+        [Self::Typing, Self::Presence, Self::Receipt, Self::Conversation, Self::Signal, Self::Requests];
+
+    /// The row with this number.
+    #[must_use]
+    pub const fn from_number(number: u8) -> Option<Self> {
+        match number {
+            1 => Some(Self::Typing),
+            2 => Some(Self::Presence),
+            3 => Some(Self::Receipt),
+            4 => Some(Self::Conversation),
+            5 => Some(Self::Signal),
+            6 => Some(Self::Requests),
+            _ => None,
+        }
+    }
+
+    /// Its number.
+    #[must_use]
+    pub const fn number(self) -> u8 {
+        self as u8
+    }
+
+    /// Its name in the registry.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Typing => "TYPING",
+            Self::Presence => "PRESENCE",
+            Self::Receipt => "RECEIPT",
+            Self::Conversation => "CONVERSATION",
+            Self::Signal => "SIGNAL",
+            Self::Requests => "REQUESTS",
         }
     }
 }
@@ -489,6 +890,16 @@ pub mod image_flag {
     pub const COUNTABLE: u16 = 1 << 0;
     /// Wakes nobody.
     pub const SILENT: u16 = 1 << 1;
+    /// Mentions everybody in the channel.
+    pub const MENTION_ALL: u16 = 1 << 2;
+    /// Mentions the users in the TLV MENTIONS.
+    pub const MENTIONS: u16 = 1 << 3;
+    /// Set when read: body and TLVs are those of the newest edit.
+    pub const EDITED: u16 = 1 << 4;
+    /// Set when read: the content was erased; body and TLVs are empty.
+    pub const ERASED: u16 = 1 << 5;
+    /// It goes away at the time in the TLV EXPIRES_AT_MS.
+    pub const EXPIRING: u16 = 1 << 6;
 }
 
 /// Tags of TLVs.
@@ -497,6 +908,16 @@ pub mod tag {
     pub const CONTENT_TYPE: u16 = 0x0001;
     /// W3C trace context.
     pub const TRACEPARENT: u16 = 0x0002;
+    /// The seq of the message that this one answers.
+    pub const REPLY_TO: u16 = 0x0003;
+    /// The seq of the message that began the thread of this one.
+    pub const THREAD: u16 = 0x0004;
+    /// The users mentioned, ascending, each once.
+    pub const MENTIONS: u16 = 0x0005;
+    /// The message goes away so long after the server accepted it, milliseconds; not passed on.
+    pub const LIFETIME_MS: u16 = 0x0006;
+    /// Where the content comes from when it was forwarded; the server does not check it.
+    pub const FORWARDED: u16 = 0x0007;
     /// Platform of the device.
     pub const PLATFORM: u16 = 0x0010;
     /// Version of the app.
@@ -509,10 +930,46 @@ pub mod tag {
     pub const CLIENT_TIME: u16 = 0x0014;
     /// The highest seq on screen when the message was written; moves the read mark, is not passed on.
     pub const READ: u16 = 0x0020;
+    /// Name of the group or user.
+    pub const NAME: u16 = 0x0021;
+    /// Reference to a picture, such as a URL.
+    pub const AVATAR: u16 = 0x0022;
+    /// What every member should know.
+    pub const ANNOUNCEMENT: u16 = 0x0023;
+    /// What the group is for, or who the user is.
+    pub const DESCRIPTION: u16 = 0x0024;
+    /// Whatever the app wants to keep here, such as JSON.
+    pub const CUSTOM: u16 = 0x0025;
+    /// Who may join: 0 everybody, 1 who is approved, 2 who is invited.
+    pub const JOIN_MODE: u16 = 0x0026;
+    /// 1 when new members see what was before they joined, else 0.
+    pub const HISTORY: u16 = 0x0027;
+    /// Most members; 0 for the server's limit.
+    pub const MAX_MEMBERS: u16 = 0x0028;
+    /// The conversation wakes nobody until then; 0 ends that, 2^53 - 1 means for ever.
+    pub const MUTED_UNTIL_MS: u16 = 0x0030;
+    /// 1 when the conversation stays at the top of the list, else 0.
+    pub const PINNED: u16 = 0x0031;
+    /// 1 to leave the conversation out of the list until something new comes, else 0.
+    pub const HIDDEN: u16 = 0x0032;
+    /// 1 to show the conversation as unread whatever the count, else 0; reading ends it.
+    pub const MARKED_UNREAD: u16 = 0x0033;
+    /// Everything up to this seq is deleted for the caller.
+    pub const CLEARED: u16 = 0x0034;
+    /// 1 when others do not learn what the user has read, nor the user of others; else 0.
+    pub const RECEIPTS_PRIVATE: u16 = 0x0038;
+    /// 1 when others do not learn whether the user is online, nor the user of others; else 0.
+    pub const PRESENCE_PRIVATE: u16 = 0x0039;
     /// How long to wait before coming back, milliseconds.
     pub const RETRY_AFTER_MS: u16 = 0x4001;
     /// Text for the developer: what is wrong and where.
     pub const DETAIL: u16 = 0x4002;
+    /// The seq of the message that this image is about.
+    pub const TARGET: u16 = 0x4004;
+    /// When the message goes away.
+    pub const EXPIRES_AT_MS: u16 = 0x4005;
+    /// Which version of the message this is: 0 as sent, 1 the first edit.
+    pub const VERSION: u16 = 0x4006;
 }
 
 /// What the bytes of a TLV are.
@@ -520,6 +977,8 @@ pub mod tag {
 pub enum TlvForm {
     /// UTF-8 text.
     Text,
+    /// Ids, each with its length, ascending.
+    Ids,
     /// A number of four bytes.
     U32,
     /// A number of eight bytes.
@@ -533,13 +992,37 @@ impl TlvForm {
         match tag {
             tag::CONTENT_TYPE
             | tag::TRACEPARENT
+            | tag::FORWARDED
             | tag::PLATFORM
             | tag::APP_VERSION
             | tag::LANGUAGE
             | tag::TIME_ZONE
+            | tag::NAME
+            | tag::AVATAR
+            | tag::ANNOUNCEMENT
+            | tag::DESCRIPTION
+            | tag::CUSTOM
             | tag::DETAIL => Some(Self::Text),
-            tag::RETRY_AFTER_MS => Some(Self::U32),
-            tag::CLIENT_TIME | tag::READ => Some(Self::U64),
+            tag::MENTIONS => Some(Self::Ids),
+            tag::JOIN_MODE
+            | tag::HISTORY
+            | tag::MAX_MEMBERS
+            | tag::PINNED
+            | tag::HIDDEN
+            | tag::MARKED_UNREAD
+            | tag::RECEIPTS_PRIVATE
+            | tag::PRESENCE_PRIVATE
+            | tag::RETRY_AFTER_MS
+            | tag::VERSION => Some(Self::U32),
+            tag::REPLY_TO
+            | tag::THREAD
+            | tag::LIFETIME_MS
+            | tag::CLIENT_TIME
+            | tag::READ
+            | tag::MUTED_UNTIL_MS
+            | tag::CLEARED
+            | tag::TARGET
+            | tag::EXPIRES_AT_MS => Some(Self::U64),
             _ => None,
         }
     }

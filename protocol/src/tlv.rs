@@ -4,7 +4,7 @@ use alloc::vec::Vec;
 
 use bytes::Bytes;
 
-use crate::{DecodeError, MAX_INTEGER, Reader, TLV_BYTES, TLV_COUNT, TlvForm, Writer};
+use crate::{DecodeError, Id, MAX_INTEGER, Reader, TLV_BYTES, TLV_COUNT, TlvForm, Writer};
 
 /// The TLVs of a frame or an image, checked: at most 32, at most 8 KiB with their heads, tags strictly ascending, the
 /// bytes of a known tag in its form.
@@ -114,6 +114,12 @@ impl Tlvs {
         self.get(tag)?.try_into().ok().map(u64::from_be_bytes)
     }
 
+    /// The bytes of `tag` as ids; none when they are not, which a known tag of that form cannot be.
+    #[must_use]
+    pub fn get_ids(&self, tag: u16) -> Option<Vec<Id>> {
+        ids(self.get(tag)?)
+    }
+
     /// Whether there is one that only the server sets (tags 0x4000 to 0x7FFF).
     #[must_use]
     pub fn has_server_tag(&self) -> bool {
@@ -139,11 +145,37 @@ impl Tlvs {
     }
 }
 
+/// Ids, each with its length, ascending: the value of a TLV of that form.
+fn ids(value: &[u8]) -> Option<Vec<Id>> {
+    let mut reader = Reader::new(Bytes::copy_from_slice(value));
+    let mut ids = Vec::<Id>::new();
+    while reader.remaining() > 0 {
+        let id = Id::read(&mut reader, "id").ok()?;
+        if ids.last().is_some_and(|last| *last >= id) {
+            return None;
+        }
+        ids.push(id);
+    }
+    Some(ids)
+}
+
+/// The value of a TLV of ids, from ids in any order.
+#[must_use]
+pub fn write_ids(ids: &[Id]) -> Vec<u8> {
+    let mut sorted: Vec<&Id> = ids.iter().collect();
+    sorted.sort_unstable();
+    sorted.dedup();
+    let mut out = Vec::new();
+    sorted.into_iter().for_each(|id| out.bytes8(id.as_bytes()));
+    out
+}
+
 /// Whether `value` is what a known `tag` holds; an unknown tag holds anything.
 fn has_form(tag: u16, value: &[u8]) -> bool {
     match TlvForm::of(tag) {
         None => true,
         Some(TlvForm::Text) => core::str::from_utf8(value).is_ok(),
+        Some(TlvForm::Ids) => ids(value).is_some(),
         Some(TlvForm::U32) => value.len() == 4,
         Some(TlvForm::U64) => value.try_into().is_ok_and(|bytes| u64::from_be_bytes(bytes) <= MAX_INTEGER),
     }

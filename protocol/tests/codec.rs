@@ -8,8 +8,8 @@ use postrider_protocol::{
     frame::{self, Decoder, Frame},
     packet::{
         CallPacket, ConnackPacket, ConnectPacket, Conversation, DisconnectPacket, Gap, LagPacket, Limits, ListPacket,
-        ListedPacket, Packet, RecvackPacket, ReplyPacket, SendPacket, SendackPacket, SyncItem, SyncPacket,
-        SyncedPacket,
+        ListedPacket, NoticePacket, Packet, RecvackPacket, ReplyPacket, SendPacket, SendackPacket, SyncItem,
+        SyncPacket, SyncedPacket,
     },
 };
 use proptest::{collection::vec, option, prelude::*, sample::select};
@@ -108,17 +108,29 @@ fn connack() -> impl Strategy<Value = Packet> {
 }
 
 fn listed() -> impl Strategy<Value = Packet> {
-    let conversation = (channel(), any::<(u8, u32)>(), (integer(), integer(), integer()), image_bytes()).prop_map(
-        |(channel, (flags, epoch), (head, sync_from, read), image)| Conversation {
-            channel,
-            flags,
-            epoch,
-            head,
-            sync_from,
-            read,
-            image,
-        },
-    );
+    let conversation = (
+        channel(),
+        any::<(u16, u32, u16, u16)>(),
+        (integer(), integer(), integer(), integer(), integer()),
+        image_bytes(),
+    )
+        .prop_map(
+            |(channel, (flags, epoch, unread, mentions), (head, sync_from, read, muted_until_ms, cleared), image)| {
+                Conversation {
+                    channel,
+                    flags,
+                    epoch,
+                    head,
+                    sync_from,
+                    read,
+                    unread,
+                    mentions,
+                    muted_until_ms,
+                    cleared,
+                    image,
+                }
+            },
+        );
     (any::<u32>(), reason(), some_bytes(30), some_bytes(30), vec(conversation, 0..4), tlvs()).prop_map(
         |(request, reason, token, next, conversations, tlvs)| {
             Packet::Listed(ListedPacket { request, reason, token, next, conversations, tlvs })
@@ -181,6 +193,11 @@ fn from_servers() -> impl Strategy<Value = Packet> {
         image().prop_map(Packet::Recv),
         listed(),
         synced(),
+        (any::<u8>(), some_bytes(30), tlvs()).prop_map(|(what, fields, tlvs)| Packet::Notice(NoticePacket {
+            what,
+            fields,
+            tlvs
+        })),
         (any::<u32>(), tlvs()).prop_map(|(dropped, tlvs)| Packet::Lag(LagPacket { dropped, tlvs })),
         (any::<u32>(), reason(), integer(), integer(), some_bytes(60), tlvs()).prop_map(
             |(request, reason, seq, time_ms, fields, tlvs)| {

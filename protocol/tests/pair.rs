@@ -86,7 +86,20 @@ impl Server {
         let cursor = self.cursors.get(user).copied().unwrap_or_default();
         let image = self.images.last().map(encoded_image).unwrap_or_default();
         let (head, read, epoch, flags) = (self.head(), 0, 1, 0);
-        let conversation = Conversation { channel: channel(), flags, epoch, head, sync_from: cursor, read, image };
+        let (unread, mentions, muted_until_ms, cleared, sync_from) = (0, 0, 0, 0, cursor);
+        let conversation = Conversation {
+            channel: channel(),
+            flags,
+            epoch,
+            head,
+            sync_from,
+            read,
+            unread,
+            mentions,
+            muted_until_ms,
+            cleared,
+            image,
+        };
         let conversations = if head == 0 { Vec::new() } else { vec![conversation] };
         let (token, next) = (Bytes::from_static(b"t"), Bytes::new());
         Packet::Listed(ListedPacket { request, reason: Reason::Ok, token, next, conversations, tlvs: Tlvs::new() })

@@ -78,7 +78,7 @@ impl Reader {
         let (mut last, mut more) = (None, false);
         for next in listed {
             let conversation = self.conversation(asker, &next, now_ms)?;
-            bytes += conversation.image.len() + conversation.channel.as_bytes().len() + 33;
+            bytes += conversation.image.len() + conversation.channel.as_bytes().len() + 54;
             if answer.conversations.len() >= limit || (bytes > ANSWER_BYTES && last.is_some()) {
                 more = true;
                 break;
@@ -143,6 +143,10 @@ impl Reader {
             head,
             sync_from: self.sync_from(asker, channel, (row, head), now_ms)?,
             read: row.read,
+            unread: 0,
+            mentions: 0,
+            muted_until_ms: row.muted_until_ms,
+            cleared: row.cleared,
             image,
         })
     }

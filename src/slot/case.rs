@@ -2,18 +2,19 @@
 
 use std::sync::{Arc, atomic::Ordering};
 
-use postrider_protocol::{Id, Reason};
-use postrider_storage::{ConversationRow, Store, StoreError};
+use postrider_protocol::{Id, Image, Reason};
+use postrider_storage::{ConversationRow, MemberRow, OfState, StateKey, StateRow, Store, StoreError, fold};
 
 use super::{
     answer::{Outcome, Refusal},
     command::Origin,
     decide::{Now, Rules},
-    decided::{Accepted, Audience, Decided, Members, Shared},
+    decided::{Accepted, Audience, Decided, Group, Shared},
     dedup::{Known, look_up},
     draft::Draft,
-    state::Parts,
+    state::{ChannelState, Parts},
 };
+use crate::{lookup::Lookup, uncovered::Change};
 
 /// A connection whose user sends more than they may is not read for so long: refusing costs nearly as much as
 /// storing. No longer than an honest client is told to wait.
@@ -23,6 +24,8 @@ const PAUSE_MS: u64 = 100;
 #[derive(Debug)]
 pub(super) struct Case<'a> {
     pub store: &'a Store,
+    /// What is committed, also of other slots.
+    pub lookup: &'a Lookup,
     pub rules: &'a Rules,
     pub now: Now,
     pub decided: &'a mut Decided,
@@ -70,16 +73,22 @@ impl Case<'_> {
         refusal
     }
 
-    /// A user's row of the channel, if they have one.
-    pub(super) fn conversation(&self, user: &Id) -> Result<Option<ConversationRow>, StoreError> {
-        let (tenant, channel) = (self.origin.tenant, &self.parts.channel.channel);
-        match self.parts.conversations.get(tenant, user, channel) {
-            Some(row) => Ok(Some(row.clone())),
-            None => self.store.conversation(tenant, user, channel),
+    /// A state row of the channel as it is decided.
+    pub(super) fn row<R: OfState + Clone>(&self, key: &StateKey) -> Result<Option<R>, StoreError> {
+        let channel = &self.parts.channel;
+        if let Some(known) = channel.rows.get(key) {
+            return Ok(known.and_then(R::of).cloned());
         }
+        let stored = self.store.state(self.origin.tenant, &channel.channel, key)?;
+        Ok(stored.as_ref().and_then(R::of).cloned())
     }
 
-    /// Its user's row of the channel and the last seq that they may see.
+    /// A user's view of the channel, if they have one.
+    pub(super) fn conversation(&self, user: &Id) -> Result<Option<ConversationRow>, StoreError> {
+        self.row(&StateKey::Conversation(user.clone()))
+    }
+
+    /// Its user's view of the channel and the last seq that they may see.
     pub(super) fn visible(&self) -> Result<Option<(ConversationRow, u64)>, StoreError> {
         let row = self.conversation(&self.origin.user)?;
         Ok(row.map(|row| {
@@ -88,31 +97,39 @@ impl Case<'_> {
         }))
     }
 
-    /// Gives the next seq and position, writes the frame, and applies the entry to the slot. `rows` are folded with
-    /// the entry; `members` replaces the group's.
-    pub(super) fn accept(
-        self,
-        draft: &Draft<'_>,
-        audience: Audience,
-        rows: Vec<(Id, Option<ConversationRow>)>,
-        members: Option<Arc<Members>>,
-    ) -> Outcome {
-        let Self { origin, now, decided, slot, parts, .. } = self;
-        let Parts { end, channel, senders, conversations } = parts;
+    /// The group, for who is a member of it.
+    pub(super) fn group(&self) -> Option<&Arc<Group>> {
+        let group = self.parts.channel.group.as_ref()?;
+        group.members.contains_key(&self.origin.user).then_some(group)
+    }
+
+    /// Gives the next seq and position, writes the frame, and folds the entry into the rows of its channel. An audience
+    /// of members becomes that of before and after when members come or go.
+    ///
+    /// # Errors
+    /// When a row cannot be read; then the process must end.
+    pub(super) fn accept(self, draft: &Draft<'_>, mut audience: Audience) -> Result<Outcome, StoreError> {
+        let Self { store, origin, now, decided, slot, parts, .. } = self;
+        let Parts { end, channel, senders } = parts;
+        let is_plain = draft.is_plain(channel.head);
         // Never before its sender was issued, also when the clock went back since: so the newest time in the log is
         // above every sender that it knows, and senders issued after a start are too.
         let place = end.place(channel, draft.is_sequenced(), now.wall_ms.max(origin.issued_ms()));
-        if let Some(members) = &members {
-            channel.members = Some(Arc::clone(members));
-        }
         let start = decided.frames.len();
         let head_len = draft.write(&mut decided.frames, origin, place);
-        let rows = if rows.is_empty() {
-            Vec::new()
-        } else {
+        let mut changes = Vec::new();
+        if !is_plain {
             let image = draft.image(origin, place);
-            conversations.fold((origin.tenant, &channel.channel), place.position, &image, draft.read, rows)
-        };
+            changes = fold_rows(store, origin.tenant, channel, place.position, &image, draft.read)?;
+            if let Some((before, after)) = regroup(channel, &changes) {
+                audience = match audience {
+                    Audience::Members(_) if before.members.len() != after.members.len() => {
+                        Audience::Change(before, after)
+                    }
+                    audience => audience,
+                };
+            }
+        }
         if draft.number > 0
             && let Some(table) = senders
         {
@@ -129,16 +146,66 @@ impl Case<'_> {
             head_len: place_of(head_len),
             crc: draft.tail,
         };
-        let shared = Shared {
-            slot,
-            tenant: origin.tenant,
-            channel: &channel.channel,
-            audience,
-            except: origin.session,
-            members,
-            conversations: rows,
-        };
-        decided.push(entry, shared);
-        Outcome::Stored { seq: place.seq, time_ms: place.time_ms }
+        let (tenant, except, channel) = (origin.tenant, origin.session, &channel.channel);
+        decided.push(entry, Shared { slot, tenant, channel, audience, except, changes });
+        Ok(Outcome::Stored { seq: place.seq, time_ms: place.time_ms })
     }
+}
+
+/// Folds an entry into the rows that it changes, and tells what they are then.
+fn fold_rows(
+    store: &Store,
+    tenant: u32,
+    channel: &mut ChannelState,
+    position: u64,
+    image: &Image,
+    read: u64,
+) -> Result<Vec<Change>, StoreError> {
+    let mut changes = Vec::new();
+    for key in fold::changed(image, read) {
+        let mut row = match channel.rows.get(&key) {
+            Some(known) => known.cloned(),
+            None => store.state(tenant, &channel.channel, &key)?,
+        };
+        fold::apply(&key, &mut row, position, image, read);
+        let change = Change { key, position, row };
+        channel.rows.put(change.clone());
+        changes.push(change);
+    }
+    Ok(changes)
+}
+
+/// Makes the group of `channel` what `changes` say; returns what it was and what it is when that is something else.
+fn regroup(channel: &mut ChannelState, changes: &[Change]) -> Option<(Arc<Group>, Arc<Group>)> {
+    let is_of_group = |change: &&Change| match (&change.key, &change.row) {
+        (StateKey::Group, _) => true,
+        (StateKey::Member(user), Some(StateRow::Member(row))) => {
+            let known = channel.group.as_ref().and_then(|group| group.members.get(user));
+            // Marks alone are not worth a copy of the group.
+            let is_same = |known: &MemberRow| {
+                let (read, delivered, position) = (known.read, known.delivered, known.position);
+                MemberRow { read, delivered, position, ..row.clone() } == *known
+            };
+            known.map_or(row.is_member(), |known| !is_same(known))
+        }
+        _ => false,
+    };
+    if !changes.iter().any(|change| is_of_group(&change)) {
+        return None;
+    }
+    let before = channel.group.clone().unwrap_or_default();
+    let mut after = Group::clone(&before);
+    for change in changes {
+        match (&change.key, &change.row) {
+            (StateKey::Group, Some(StateRow::Group(row))) => after.row = row.clone(),
+            (StateKey::Member(user), Some(StateRow::Member(row))) if row.is_member() => {
+                _ = after.members.insert(user.clone(), row.clone());
+            }
+            (StateKey::Member(user), _) => _ = after.members.remove(user),
+            _ => {}
+        }
+    }
+    let after = Arc::new(after);
+    channel.group = Some(Arc::clone(&after));
+    Some((before, after))
 }

@@ -7,6 +7,7 @@ use std::sync::{
 
 use postrider_protocol::{Channel, Id, Reason, Sender, packet::SendPacket};
 
+use super::act::Act;
 use crate::outbox::Outbox;
 
 /// Who asks: one authenticated connection. Shared by its session, the hub and what is on its way for it.
@@ -75,49 +76,23 @@ impl Stuck {
     }
 }
 
-/// How the members of a group change.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum GroupChange {
-    /// The group begins.
-    Create,
-    /// Members join.
-    Add,
-    /// Members go.
-    Remove,
-}
-
 /// One thing to decide.
 #[derive(Clone, Debug)]
 pub enum Command {
     /// A message; answered by SENDACK.
     Send(SendPacket),
-    /// A change of a group; answered by REPLY.
-    Group {
+    /// A CALL of a method that changes something; answered by REPLY.
+    Act {
         /// Repeated in the REPLY.
         request: u32,
         /// The sender's number.
         number: u64,
         /// The lowest number the sender may still send again.
         oldest: u64,
-        /// What changes.
-        change: GroupChange,
-        /// The group.
+        /// The channel that decides.
         channel: Channel,
-        /// Whom it concerns.
-        users: Vec<Id>,
-    },
-    /// The user's read mark; answered by REPLY.
-    Read {
-        /// Repeated in the REPLY.
-        request: u32,
-        /// The sender's number.
-        number: u64,
-        /// The lowest number the sender may still send again.
-        oldest: u64,
-        /// The channel.
-        channel: Channel,
-        /// Read up to here.
-        seq: u64,
+        /// What is asked for.
+        act: Act,
     },
     /// The device's cursor; not answered.
     Cursor {
@@ -134,7 +109,7 @@ impl Command {
     pub const fn channel(&self) -> &Channel {
         match self {
             Self::Send(packet) => &packet.channel,
-            Self::Group { channel, .. } | Self::Read { channel, .. } | Self::Cursor { channel, .. } => channel,
+            Self::Act { channel, .. } | Self::Cursor { channel, .. } => channel,
         }
     }
 }

@@ -12,11 +12,11 @@ use super::{
     case::Case,
     command::{Answers, Command, Origin, Submission},
     decided::{Audience, Decided},
-    draft::{Draft, check_packet, first_rows},
+    draft::{Draft, check_packet},
     state::Slot,
     worker_of,
 };
-use crate::{metrics::Metrics, rate::Rates};
+use crate::{lookup::Lookup, metrics::Metrics, rate::Rates};
 
 /// Two clocks, read once for each batch.
 #[derive(Clone, Copy, Debug)]
@@ -46,6 +46,7 @@ pub struct Rules {
 #[derive(Debug)]
 pub struct Decider {
     pub(super) store: Arc<Store>,
+    lookup: Lookup,
     pub(super) rules: Arc<Rules>,
     /// By number; those of other workers are not here.
     slots: Vec<Option<Slot>>,
@@ -57,10 +58,11 @@ pub struct Decider {
 impl Decider {
     /// The owner of the slots that [`worker_of`] gives to `worker` of `workers`; `slots` as the store was opened.
     #[must_use]
-    pub fn new(store: Arc<Store>, rules: Arc<Rules>, slots: &[SlotState], worker: usize, workers: usize) -> Self {
+    pub fn new(lookup: Lookup, rules: Arc<Rules>, slots: &[SlotState], worker: usize, workers: usize) -> Self {
         let own = |(slot, state)| (worker_of(slot, workers) == worker).then(|| Slot::new(slot, state));
         let slots = (0..=u8::MAX).zip(slots).map(own).collect();
-        Self { store, rules, slots, now: Now { wall_ms: 0, mono_ms: 0 }, decided: Decided::default() }
+        let store = Arc::clone(lookup.store());
+        Self { store, lookup, rules, slots, now: Now { wall_ms: 0, mono_ms: 0 }, decided: Decided::default() }
     }
 
     /// Decides everything in `submissions`, in order.
@@ -104,13 +106,8 @@ impl Decider {
                 self.count(Kind::Send, &outcome);
                 outcome.write_sendack(out, packet.number);
             }
-            Command::Group { request, number, oldest, change, channel, users } => {
-                let outcome = self.group(origin, (*number, *oldest), *change, channel, users, late)?;
-                self.count(Kind::Call, &outcome);
-                outcome.write_reply(out, *request);
-            }
-            Command::Read { request, number, oldest, channel, seq } => {
-                let outcome = self.read_mark(origin, (*number, *oldest), channel, *seq, late)?;
+            Command::Act { request, number, oldest, channel, act } => {
+                let outcome = self.act(origin, (*number, *oldest), channel, act, late)?;
                 self.count(Kind::Call, &outcome);
                 outcome.write_reply(out, *request);
             }
@@ -146,13 +143,7 @@ impl Decider {
         }
         let audience = match draft.channel.kind() {
             ChannelKind::Person if draft.channel.side_of(origin.user.as_bytes()).is_some() => Some(Audience::Person),
-            ChannelKind::Group => case
-                .parts
-                .channel
-                .members
-                .as_ref()
-                .filter(|members| members.0.contains_key(&origin.user))
-                .map(|members| Audience::Members(Arc::clone(members))),
+            ChannelKind::Group => case.group().map(|group| Audience::Members(Arc::clone(group))),
             _ => None,
         };
         let Some(audience) = audience else {
@@ -161,11 +152,7 @@ impl Decider {
         // The read mark never goes beyond what was there to be read.
         let head = case.parts.channel.head;
         draft.read = read.min(head);
-        let mut rows = if head == 0 { first_rows(draft.channel) } else { Vec::new() };
-        if draft.read > 0 && rows.is_empty() {
-            rows.push((origin.user.clone(), case.conversation(&origin.user)?));
-        }
-        Ok(case.accept(&draft, audience, rows, None))
+        case.accept(&draft, audience)
     }
 
     /// What a command for `channel` is decided on; none when its slot is another worker's. A command that `is_numbered`
@@ -181,7 +168,7 @@ impl Decider {
         let Some(Some(slot)) = self.slots.get_mut(usize::from(number)) else { return Ok(None) };
         let user = is_numbered.then_some(&origin.user);
         let parts = slot.parts(&self.store, origin.tenant, channel, user)?;
-        let (store, rules, decided) = (&*self.store, &*self.rules, &mut self.decided);
-        Ok(Some(Case { store, rules, now: self.now, decided, origin, late, slot: number, parts }))
+        let (store, lookup, rules, decided) = (&*self.store, &self.lookup, &*self.rules, &mut self.decided);
+        Ok(Some(Case { store, lookup, rules, now: self.now, decided, origin, late, slot: number, parts }))
     }
 }

@@ -5,16 +5,22 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use postrider_protocol::{Channel, HEADER_BYTES, Id};
-use postrider_storage::{ConversationRow, MemberRow, NewEntry};
+use postrider_storage::{GroupRow, MemberRow, NewEntry};
 
 use super::command::Answers;
+use crate::uncovered::Change;
 
 /// A RECV frame has about so many bytes beside the body.
 const FRAME_HEAD: usize = 128;
 
-/// The members of a group, by id.
+/// A group with those who are its members now.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Members(pub BTreeMap<Id, MemberRow>);
+pub struct Group {
+    /// What it is.
+    pub row: GroupRow,
+    /// By id.
+    pub members: BTreeMap<Id, MemberRow>,
+}
 
 /// Who is told of an entry.
 #[derive(Clone, Debug)]
@@ -22,9 +28,9 @@ pub enum Audience {
     /// Both users of the person channel.
     Person,
     /// These members.
-    Members(Arc<Members>),
+    Members(Arc<Group>),
     /// The members before and after a change.
-    Change(Arc<Members>, Arc<Members>),
+    Change(Arc<Group>, Arc<Group>),
     /// Nobody.
     Nobody,
 }
@@ -76,10 +82,8 @@ pub struct Run {
     pub audience: Audience,
     /// The connection that is not told, because its answer says it.
     pub except: u64,
-    /// The members of a group from this run on, when it changed them.
-    pub members: Option<Arc<Members>>,
     /// Rows that it changed, as they are after it.
-    pub conversations: Vec<(Id, ConversationRow)>,
+    pub changes: Vec<Change>,
 }
 
 /// What an entry shares with its run.
@@ -89,8 +93,7 @@ pub(super) struct Shared<'a> {
     pub channel: &'a Channel,
     pub audience: Audience,
     pub except: u64,
-    pub members: Option<Arc<Members>>,
-    pub conversations: Vec<(Id, ConversationRow)>,
+    pub changes: Vec<Change>,
 }
 
 impl Run {
@@ -99,8 +102,6 @@ impl Run {
         self.except == shared.except
             && self.slot == shared.slot
             && self.tenant == shared.tenant
-            && self.members.is_none()
-            && shared.members.is_none()
             && self.audience.is_same(&shared.audience)
             && self.channel == *shared.channel
     }
@@ -177,12 +178,12 @@ impl Decided {
         match self.runs.last_mut() {
             Some(last) if last.takes(&shared) => {
                 last.count += 1;
-                last.conversations.extend(shared.conversations);
+                last.changes.extend(shared.changes);
             }
             _ => {
-                let Shared { slot, tenant, channel, audience, except, members, conversations } = shared;
+                let Shared { slot, tenant, channel, audience, except, changes } = shared;
                 let channel = channel.clone();
-                self.runs.push(Run { slot, tenant, channel, count: 1, audience, except, members, conversations });
+                self.runs.push(Run { slot, tenant, channel, count: 1, audience, except, changes });
             }
         }
     }

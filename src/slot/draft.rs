@@ -2,10 +2,10 @@
 
 use bytes::Bytes;
 use postrider_protocol::{
-    BODY_BYTES, Channel, ChannelKind, From, Id, Image, ImageView, Kind, Reason, Tlvs, frame, image_flag,
+    BODY_BYTES, Channel, ChannelKind, From, Image, ImageKind, ImageView, Kind, Reason, Tlvs, frame, image_flag,
     packet::SendPacket, tag,
 };
-use postrider_storage::{ConversationRow, fold};
+use postrider_storage::fold;
 
 use super::{answer::Refusal, command::Origin, state::Place};
 
@@ -43,6 +43,13 @@ impl<'a> Draft<'a> {
     /// Whether its entry gets a seq.
     pub(super) const fn is_sequenced(&self) -> bool {
         self.kind < fold::CURSOR_KIND
+    }
+
+    /// Whether it changes no row in a channel with this head.
+    pub(super) fn is_plain(&self, head: u64) -> bool {
+        self.kind == ImageKind::Message.number()
+            && fold::mark_of(self.read) == 0
+            && (head > 0 || self.channel.kind() == ChannelKind::Group)
     }
 
     /// What the table of senders keeps of it at `place`.
@@ -90,16 +97,6 @@ impl<'a> Draft<'a> {
         };
         frame::append(out, Kind::Recv, |out| view.write(out))
     }
-}
-
-/// The rows that the first message of a person channel makes.
-pub(super) fn first_rows(channel: &Channel) -> Vec<(Id, Option<ConversationRow>)> {
-    if channel.kind() != ChannelKind::Person {
-        return Vec::new();
-    }
-    let (low, high) = channel.ids();
-    let high = high.filter(|high| *high != low);
-    [Some(low), high].into_iter().flatten().map(|user| (user, None)).collect()
 }
 
 /// What can be refused without looking anything up.

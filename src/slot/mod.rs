@@ -1,19 +1,21 @@
 //! Slots: which worker owns a channel, and what sessions hand to it. The owner of a slot is the only one that decides
 //! for its channels (`decide`); everything here is bounded, and a session that finds a worker's queue full waits.
 
+mod act;
 mod answer;
 mod case;
-mod change;
 mod command;
+mod cursor;
 mod decide;
 mod decided;
 mod dedup;
 mod draft;
 mod state;
 
-pub use command::{Answers, Command, GroupChange, Origin, Stuck, Submission};
+pub use act::Act;
+pub use command::{Answers, Command, Origin, Stuck, Submission};
 pub use decide::{Decider, Now, Rules};
-pub use decided::{Accepted, Audience, Decided, Members, Run};
+pub use decided::{Accepted, Audience, Decided, Group, Run};
 
 /// Which worker, of `workers`, owns `slot`.
 #[must_use]

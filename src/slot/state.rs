@@ -1,14 +1,13 @@
 //! What the owner of a slot knows: the effect of every entry it decided, whether committed yet or not. What is not in
 //! memory is loaded from the store, which is current for everything that memory may have let go.
 
-use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 
-use postrider_protocol::{Channel, ChannelKind, Id, Image};
-use postrider_storage::{ConversationRow, SenderTable, SlotState, Store, StoreError, plant};
+use postrider_protocol::{Channel, ChannelKind, Id};
+use postrider_storage::{GroupRow, OfState, SenderTable, SlotState, StateKey, Store, StoreError, plant};
 
-use super::decided::Members;
-use crate::keyed::Keyed;
+use super::decided::Group;
+use crate::{keyed::Keyed, uncovered::Uncovered};
 
 /// A slot lets go of covered rows when it holds more than this many.
 const SWEEP_AT: usize = 512;
@@ -22,8 +21,10 @@ pub(super) struct ChannelState {
     pub head: u64,
     /// Position of the last sequenced entry.
     pub position: u64,
-    /// The members of a group.
-    pub members: Option<Arc<Members>>,
+    /// A group that was created.
+    pub group: Option<Arc<Group>>,
+    /// State rows that were changed and may not be in the store yet.
+    pub rows: Uncovered,
 }
 
 /// Where an entry goes.
@@ -61,38 +62,6 @@ impl End {
     }
 }
 
-/// Rows of users and channels that were changed and may not be in the store yet.
-#[derive(Debug, Default)]
-pub(super) struct Conversations(HashMap<(u32, Id, Channel), ConversationRow>);
-
-impl Conversations {
-    /// A user's row of a channel, if it is held here; otherwise the store's is current.
-    pub(super) fn get(&self, tenant: u32, user: &Id, channel: &Channel) -> Option<&ConversationRow> {
-        if self.0.is_empty() { None } else { self.0.get(&(tenant, user.clone(), channel.clone())) }
-    }
-
-    /// Folds the entry `image` into `rows`, and keeps those that there are now.
-    pub(super) fn fold(
-        &mut self,
-        (tenant, channel): (u32, &Channel),
-        position: u64,
-        image: &Image,
-        read: u64,
-        rows: Vec<(Id, Option<ConversationRow>)>,
-    ) -> Vec<(Id, ConversationRow)> {
-        let mut folded = Vec::with_capacity(rows.len());
-        for (user, mut row) in rows {
-            ConversationRow::apply(&mut row, position, &user, image, read);
-            if let Some(row) = row {
-                let user = user.detached();
-                self.0.insert((tenant, user.clone(), channel.clone()), row.clone());
-                folded.push((user, row));
-            }
-        }
-        folded
-    }
-}
-
 /// One slot.
 #[derive(Debug)]
 pub(super) struct Slot {
@@ -100,7 +69,6 @@ pub(super) struct Slot {
     end: End,
     channels: Keyed<ChannelState>,
     senders: Keyed<SenderTable>,
-    conversations: Conversations,
     sweep_at: usize,
 }
 
@@ -111,7 +79,6 @@ pub(super) struct Parts<'a> {
     /// A head of 0 means that it does not exist.
     pub channel: &'a mut ChannelState,
     pub senders: Option<&'a mut SenderTable>,
-    pub conversations: &'a mut Conversations,
 }
 
 impl Slot {
@@ -121,7 +88,6 @@ impl Slot {
             end: End { position: state.position, time_ms: state.time_ms },
             channels: Keyed::default(),
             senders: Keyed::default(),
-            conversations: Conversations::default(),
             sweep_at: SWEEP_AT,
         }
     }
@@ -144,33 +110,34 @@ impl Slot {
             };
             senders = Some(self.senders.get_or_try_make(tenant, user.as_bytes(), load)?);
         }
-        Ok(Parts { end: &mut self.end, channel, senders, conversations: &mut self.conversations })
+        Ok(Parts { end: &mut self.end, channel, senders })
     }
 
     /// Lets go of what the store covers, once there is much of it.
     pub(super) fn sweep(&mut self, store: &Store) {
-        let conversations = &mut self.conversations.0;
-        let held = self.channels.len() + self.senders.len() + conversations.len();
-        if held < self.sweep_at {
+        if self.channels.len() + self.senders.len() < self.sweep_at {
             return;
         }
         let covered = store.covered(self.number);
-        self.channels.retain(|_, channel| channel.position > covered);
+        self.channels.retain(|_, channel| {
+            channel.rows.release(covered);
+            channel.position > covered || !channel.rows.is_empty()
+        });
         self.senders.retain(|_, table| table.senders.iter().any(|row| row.used > covered));
-        // Letting go is the same in any order.
-        conversations.retain(|_, row| row.position > covered);
-        let left = self.channels.len() + self.senders.len() + conversations.len();
-        self.sweep_at = SWEEP_AT.max(left * 2);
+        self.sweep_at = SWEEP_AT.max((self.channels.len() + self.senders.len()) * 2);
     }
 }
 
 fn load_channel(store: &Store, tenant: u32, channel: &Channel) -> Result<ChannelState, StoreError> {
     let row = store.channel(tenant, channel)?;
-    let mut members = None;
+    let mut group = None;
     if row.is_some() && channel.kind() == ChannelKind::Group {
-        let rows: BTreeMap<_, _> = store.members(tenant, channel)?.into_iter().collect();
-        members = Some(Arc::new(Members(rows)));
+        let is = store.state(tenant, channel, &StateKey::Group)?;
+        let members = store.members(tenant, channel)?.into_iter().filter(|(_, row)| row.is_member());
+        let row = is.as_ref().and_then(GroupRow::of).cloned().unwrap_or_default();
+        group = Some(Arc::new(Group { row, members: members.collect() }));
     }
     let row = row.unwrap_or_default();
-    Ok(ChannelState { channel: channel.detached(), head: row.head, position: row.position, members })
+    let (channel, rows) = (channel.detached(), Uncovered::default());
+    Ok(ChannelState { channel, head: row.head, position: row.position, group, rows })
 }

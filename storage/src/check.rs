@@ -204,7 +204,7 @@ fn compare(found: &Store, expected: &Store, marker: &Marker, findings: &mut Vec<
         }
         Err(error) => findings.push(format!("store: {error}")),
     }
-    for table in [Table::Channel, Table::Member, Table::Conversation, Table::Sender, Table::Forgotten] {
+    for table in Table::STATE {
         let (found, expected) = (rows(found.kv(), table)?, rows(expected.kv(), table)?);
         let keys = found.keys().chain(expected.keys().filter(|key| !found.contains_key(*key)));
         for key in keys {

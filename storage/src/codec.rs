@@ -1,10 +1,10 @@
 //! How rows are stored.
 
 use bytes::Bytes;
-use postrider_protocol::{DecodeError, Id, Reader, Sender, Writer};
+use postrider_protocol::{DecodeError, Reader, Sender, Writer};
 
 use crate::{
-    Answer, ChannelRow, ConversationRow, Cursor, Locator, MemberRow, SLOTS, SenderRow, StoreError,
+    Answer, ChannelRow, Locator, SLOTS, SenderRow, StoreError,
     slots::PerSlot,
     table::{TABLES, Table},
 };
@@ -130,47 +130,6 @@ impl Row for StoredChannel {
         let (head, position, time_ms) = (r.u64("head")?, r.u64("position")?, r.u64("time")?);
         let row = ChannelRow { head, position, time_ms, members: r.u32("members")? };
         Ok(Self { row, indexed: r.u64("indexed")?, tail: Places::read(r)? })
-    }
-}
-
-impl Row for MemberRow {
-    fn write(&self, out: &mut Vec<u8>) {
-        out.u8(self.role);
-        out.u64(self.visible_from);
-        out.u64(self.position);
-    }
-
-    fn read(r: &mut Reader) -> Result<Self, DecodeError> {
-        Ok(Self { role: r.u8("role")?, visible_from: r.u64("visible from")?, position: r.u64("position")? })
-    }
-}
-
-impl Row for ConversationRow {
-    fn write(&self, out: &mut Vec<u8>) {
-        out.u64(self.visible_from);
-        out.u8(u8::from(self.visible_to.is_some()));
-        out.u64(self.visible_to.unwrap_or_default());
-        out.u64(self.read);
-        out.u64(self.changed);
-        out.u64(self.position);
-        out.u8(u8::try_from(self.cursors.len()).unwrap_or(u8::MAX));
-        for cursor in &self.cursors {
-            out.bytes8(cursor.device.as_bytes());
-            out.u64(cursor.seq);
-            out.u64(cursor.position);
-        }
-    }
-
-    fn read(r: &mut Reader) -> Result<Self, DecodeError> {
-        let visible_from = r.u64("visible from")?;
-        let is_gone = r.u8("gone")? == 1;
-        let visible_to = Some(r.u64("visible to")?).filter(|_| is_gone);
-        let (read, changed, position) = (r.u64("read")?, r.u64("changed")?, r.u64("position")?);
-        let cursor = |r: &mut Reader| {
-            Ok(Cursor { device: Id::read(r, "device")?.detached(), seq: r.u64("seq")?, position: r.u64("position")? })
-        };
-        let cursors = (0..r.u8("cursors")?).map(|_| cursor(r)).collect::<Result<_, _>>()?;
-        Ok(Self { visible_from, visible_to, read, cursors, changed, position })
     }
 }
 

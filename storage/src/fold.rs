@@ -1,26 +1,98 @@
 //! The fold: how an entry changes the rows. Decide, the materialiser and replay use this one piece of code.
 //!
 //! Each row is folded alone, carries the position it covers, and skips what it covers; so entries may be folded twice,
-//! and rows of different age may be folded on. A membership entry lists only users whom it changes: decide sees to it.
+//! and rows of different age may be folded on. An entry names only what it changes: decide sees to it that a membership
+//! entry lists nobody whom it leaves as they are, and that a reaction is not there yet.
 
-use std::collections::{BTreeSet, VecDeque};
+mod conversation;
+mod group;
+mod person;
+mod sender;
+mod target;
 
-use postrider_protocol::{Channel, ChannelKind, Id, Image, ImageKind, SEND_WINDOW, Sender, SenderKind, Tlvs, packet};
+use postrider_protocol::{Channel, ChannelKind, Id, Image, ImageKind, Sender, Tlvs, tag};
 
-use crate::{Answer, ChannelRow, ConversationRow, Cursor, MemberRow, SenderRow, SenderTable, head::Head};
+pub use group::Membership;
+pub use person::{cut_fields, of_device, of_profile};
+
+use crate::{ChannelRow, StateKey, StateRow, head::Head};
 
 /// A control entry that moves the cursor of a device (TLV [`DEVICE_TAG`]) to the seq in its body.
 pub const CURSOR_KIND: u8 = 128;
 /// A control entry that moves the read mark of its author to the seq in its body.
 pub const READ_KIND: u8 = 129;
-/// The TLV of a cursor entry that names the device.
+/// A control entry about requests to join and invitations: op u8 ([`request`]), text bytes16, users.
+pub const REQUEST_KIND: u8 = 130;
+/// A control entry with settings of its author's view, as TLVs.
+pub const CONVERSATION_KIND: u8 = 131;
+/// A control entry that deletes what is in its body, from u64 and to u64, for its author.
+pub const HIDE_KIND: u8 = 132;
+/// A control entry by which its author blocks the other one of a person channel, or ends it: on u8.
+pub const BLOCK_KIND: u8 = 133;
+/// A control entry about contacts in a person channel: op u8 ([`contact`]), note bytes8.
+pub const CONTACT_KIND: u8 = 134;
+/// A control entry in a user's own channel with the fields of the profile that change.
+pub const USER_KIND: u8 = 135;
+/// A control entry in a user's own channel: the device of TLV [`DEVICE_TAG`] came, with what it tells; the body names a
+/// device that makes room for it.
+pub const DEVICE_KIND: u8 = 136;
+/// A control entry in a user's own channel: the device in its body is removed, or with an empty body all but that of TLV
+/// [`DEVICE_TAG`].
+pub const DEVICE_REMOVED_KIND: u8 = 137;
+/// The TLV that names a device in an entry.
 pub const DEVICE_TAG: u16 = 0x4003;
 /// Cursors that a conversation keeps; the least recently moved goes.
 pub const CURSORS: usize = 10;
 /// Senders of each kind that a user has in a slot; the least recently used goes.
 pub const SENDERS: usize = 32;
+/// Earlier spans that a row keeps; the oldest goes.
+pub const SPANS: usize = 8;
+/// Spans that a user may have deleted in a channel, apart from each other.
+pub const HIDES: usize = 64;
+/// Edits of a message whose seqs are kept.
+pub const EDITS: usize = 16;
+/// The role of an admin of a group.
+pub const ADMIN: u8 = 1;
 /// The role of the owner of a group.
 pub const OWNER: u8 = 2;
+/// A bit of an entry's `read`: others do not learn of the mark.
+pub const PRIVATE: u64 = 1 << 63;
+/// A bit of the `read` of a joining: who joins sees what was before.
+pub const HISTORY: u64 = 1 << 62;
+
+/// The first byte of the body of a [`REQUEST_KIND`] entry.
+pub mod request {
+    /// The author asks to join.
+    pub const ASK: u8 = 1;
+    /// The users may join.
+    pub const INVITE: u8 = 2;
+    /// The users wait no more.
+    pub const END: u8 = 3;
+}
+
+/// The first byte of the body of a [`CONTACT_KIND`] entry.
+pub mod contact {
+    /// The author asks the other one.
+    pub const ASK: u8 = 1;
+    /// The author accepts what the other one asked.
+    pub const ACCEPT: u8 = 2;
+    /// The two are no contacts, and neither asks.
+    pub const END: u8 = 3;
+    /// The author's note.
+    pub const NOTE: u8 = 4;
+}
+
+/// The seq of the read mark in an entry's `read`; 0 when it has none.
+#[must_use]
+pub const fn mark_of(read: u64) -> u64 {
+    read & !(PRIVATE | HISTORY)
+}
+
+/// The seq of the message that an image is about; 0 when it is about none.
+#[must_use]
+pub fn target_of(image: &Image) -> u64 {
+    image.tlvs.get_u64(tag::TARGET).unwrap_or_default()
+}
 
 /// The CRC of what a command asks for: two commands with one number and different CRCs are a conflict. TLVs and body
 /// are those of the stored image.
@@ -82,59 +154,83 @@ pub fn seq_in_body(image: &Image) -> Option<u64> {
     image.body.as_ref().try_into().ok().map(u64::from_be_bytes)
 }
 
-/// What `image` does to memberships: who joins with which role, or who leaves.
-enum Membership {
-    Join(Vec<(Id, u8)>),
-    Leave(Vec<Id>),
-    None,
-}
-
-fn membership(image: &Image) -> Membership {
-    let kind = ImageKind::from_number(image.kind);
-    let listed = || -> BTreeSet<Id> {
-        let users = packet::groups::read_users(image.body.clone()).unwrap_or_default();
-        users.iter().map(Id::detached).collect()
+/// Which rows an entry may change, each once; `read` is that of the entry.
+#[must_use]
+pub fn changed(image: &Image, read: u64) -> Vec<StateKey> {
+    let mut keys = Vec::new();
+    let author = || image.author().detached();
+    let is_group = image.channel.kind() == ChannelKind::Group;
+    let of_author = |keys: &mut Vec<StateKey>| {
+        keys.push(StateKey::Conversation(author()));
+        if is_group {
+            keys.push(StateKey::Member(author()));
+        }
     };
-    match kind {
-        Some(ImageKind::GroupCreated) => {
-            let mut users = listed();
-            let creator = image.author().detached();
-            users.remove(&creator);
-            let members = users.into_iter().map(|user| (user, 0));
-            Membership::Join(std::iter::once((creator, OWNER)).chain(members).collect())
+    match ImageKind::from_number(image.kind) {
+        Some(ImageKind::Message) => {
+            let is_first = image.channel.kind() == ChannelKind::Person && image.seq == 1;
+            if is_first {
+                keys.extend(sides(&image.channel));
+            } else if mark_of(read) > 0 {
+                of_author(&mut keys);
+            }
         }
-        Some(ImageKind::MembersJoined) => Membership::Join(listed().into_iter().map(|user| (user, 0)).collect()),
-        Some(ImageKind::MembersLeft | ImageKind::MembersRemoved) => Membership::Leave(listed().into_iter().collect()),
-        Some(ImageKind::Message) | None => Membership::None,
+        Some(ImageKind::Edited | ImageKind::Revoked) => keys.push(StateKey::Target(target_of(image))),
+        Some(ImageKind::Reacted) => {
+            keys.extend([StateKey::Target(target_of(image)), StateKey::Reaction(target_of(image), author())]);
+        }
+        Some(ImageKind::Pinned) => keys.extend([StateKey::Target(target_of(image)), StateKey::Pins]),
+        Some(_) => group::changed(image, &mut keys),
+        None => match image.kind {
+            CURSOR_KIND | READ_KIND => of_author(&mut keys),
+            CONVERSATION_KIND | HIDE_KIND | BLOCK_KIND => keys.push(StateKey::Conversation(author())),
+            CONTACT_KIND => keys.extend(sides(&image.channel)),
+            REQUEST_KIND => group::changed(image, &mut keys),
+            USER_KIND | DEVICE_KIND | DEVICE_REMOVED_KIND => person::changed(image, &mut keys),
+            _ => {}
+        },
+    }
+    keys
+}
+
+/// The views of both users of a person channel.
+fn sides(channel: &Channel) -> impl Iterator<Item = StateKey> {
+    let (low, high) = channel.ids();
+    let high = high.filter(|high| *high != low);
+    std::iter::once(low).chain(high).map(|user| StateKey::Conversation(user.detached()))
+}
+
+/// Folds the entry at `position` into the row `key`; an entry that it covers changes nothing.
+pub fn apply(key: &StateKey, row: &mut Option<StateRow>, position: u64, image: &Image, read: u64) {
+    if row.as_ref().is_some_and(|row| position <= row.position()) {
+        return;
+    }
+    match key {
+        StateKey::Conversation(user) => {
+            within(row, |row: &mut Option<_>| conversation::apply(row, position, user, image, read));
+        }
+        StateKey::Member(user) => {
+            within(row, |row: &mut Option<_>| group::apply_member(row, position, user, image, read));
+        }
+        StateKey::Group => within(row, |row: &mut Option<_>| group::apply(row, position, image)),
+        StateKey::Request(user) => {
+            within(row, |row: &mut Option<_>| group::apply_request(row, position, user, image));
+        }
+        StateKey::Target(_) => within(row, |row: &mut Option<_>| target::apply(row, position, image)),
+        StateKey::Reaction(..) => within(row, |row: &mut Option<_>| target::apply_reaction(row, position, image)),
+        StateKey::Pins => within(row, |row: &mut Option<_>| target::apply_pins(row, position, image)),
+        StateKey::User => within(row, |row: &mut Option<_>| person::apply(row, position, image)),
+        StateKey::Device(device) => {
+            within(row, |row: &mut Option<_>| person::apply_device(row, position, device, image));
+        }
     }
 }
 
-/// The users whose member row `image` may change, each once.
-#[must_use]
-pub fn changed_members(image: &Image) -> Vec<Id> {
-    match membership(image) {
-        Membership::Join(users) => users.into_iter().map(|(user, _)| user).collect(),
-        Membership::Leave(users) => users,
-        Membership::None => Vec::new(),
-    }
-}
-
-/// The users whose conversation row an entry may change, each once; `read` is that of the entry.
-#[must_use]
-pub fn changed_conversations(image: &Image, read: u64) -> Vec<Id> {
-    let mut users = changed_members(image);
-    if image.channel.kind() == ChannelKind::Person && image.seq == 1 {
-        let (low, high) = image.channel.ids();
-        users.extend(high.filter(|high| *high != low).map(|high| high.detached()));
-        users.push(low.detached());
-    }
-    if read > 0 || matches!(image.kind, CURSOR_KIND | READ_KIND) {
-        let author = image.author().detached();
-        if !users.contains(&author) {
-            users.push(author);
-        }
-    }
-    users
+/// Works on the row as what it is.
+fn within<R: crate::OfState + Clone + Into<StateRow>>(row: &mut Option<StateRow>, work: impl FnOnce(&mut Option<R>)) {
+    let mut typed = row.as_ref().and_then(R::of).cloned();
+    work(&mut typed);
+    *row = typed.map(Into::into);
 }
 
 /// Whose sender table an entry changes, if it came from a command: the author.
@@ -143,16 +239,10 @@ pub fn changed_sender(image: &Image) -> Option<Id> {
     (image.sender != Sender::from_bytes([0; 8]) && image.number > 0).then(|| image.author().detached())
 }
 
-/// Whether an entry does more than to come next in its channel and to answer its command: whether rows of members or
-/// conversations change, or the number of members.
+/// Whether an entry does more than to come next in its channel and to answer its command: whether it changes rows, or
+/// the number of members.
 pub(crate) fn is_more_than_a_message(head: &Head<'_>, read: u64) -> bool {
-    let is_of_members = match ImageKind::from_number(head.kind) {
-        Some(
-            ImageKind::GroupCreated | ImageKind::MembersJoined | ImageKind::MembersLeft | ImageKind::MembersRemoved,
-        ) => true,
-        Some(ImageKind::Message) | None => false,
-    };
-    is_of_members || read > 0 || matches!(head.kind, CURSOR_KIND | READ_KIND) || head.is_person() && head.seq == 1
+    head.kind != ImageKind::Message.number() || mark_of(read) > 0 || head.is_person() && head.seq == 1
 }
 
 impl ChannelRow {
@@ -172,164 +262,10 @@ impl ChannelRow {
     pub fn apply(row: &mut Option<Self>, position: u64, image: &Image) {
         let Some(row) = Self::advance(row, position, image.seq, image.time_ms) else { return };
         let count = |len: usize| u32::try_from(len).unwrap_or(u32::MAX);
-        match membership(image) {
+        match Membership::of(image) {
             Membership::Join(users) => row.members = row.members.saturating_add(count(users.len())),
             Membership::Leave(users) => row.members = row.members.saturating_sub(count(users.len())),
             Membership::None => {}
-        }
-    }
-}
-
-impl MemberRow {
-    /// Folds the entry at `position` into the row of `user`; who leaves has none.
-    pub fn apply(row: &mut Option<Self>, position: u64, user: &Id, image: &Image) {
-        if row.as_ref().is_some_and(|row| position <= row.position) {
-            return;
-        }
-        match membership(image) {
-            Membership::Join(users) => {
-                if let Some((_, role)) = users.iter().find(|(joined, _)| joined == user) {
-                    let visible_from = image.seq.saturating_sub(1);
-                    *row = Some(Self { role: *role, visible_from, position });
-                }
-            }
-            Membership::Leave(users) => {
-                if users.contains(user) {
-                    *row = None;
-                }
-            }
-            Membership::None => {}
-        }
-    }
-}
-
-impl ConversationRow {
-    /// Folds the entry at `position` into the row of `user`; `read` is that of the entry. Only joining, and the first
-    /// entry of a person channel, make a row.
-    pub fn apply(row: &mut Option<Self>, position: u64, user: &Id, image: &Image, read: u64) {
-        if row.as_ref().is_some_and(|row| position <= row.position) {
-            return;
-        }
-        match membership(image) {
-            Membership::Join(users) if users.iter().any(|(joined, _)| joined == user) => {
-                let row = row.get_or_insert_default();
-                row.visible_from = image.seq.saturating_sub(1);
-                row.visible_to = None;
-                (row.changed, row.position) = (position, position);
-            }
-            Membership::Leave(users) if users.contains(user) => {
-                if let Some(row) = row {
-                    row.visible_to = Some(image.seq);
-                    (row.changed, row.position) = (position, position);
-                }
-            }
-            _ => {}
-        }
-        if image.seq == 1 && image.channel.side_of(user.as_bytes()).is_some() && row.is_none() {
-            *row = Some(Self { changed: position, position, ..Self::default() });
-        }
-        let Some(row) = row.as_mut().filter(|_| image.author() == *user) else { return };
-        match image.kind {
-            CURSOR_KIND => row.move_cursor(position, image),
-            READ_KIND => row.move_read(position, seq_in_body(image).unwrap_or_default()),
-            _ => row.move_read(position, read),
-        }
-        row.position = position;
-    }
-
-    fn move_read(&mut self, position: u64, read: u64) {
-        if read > self.read {
-            self.read = read;
-            self.changed = position;
-        }
-    }
-
-    fn move_cursor(&mut self, position: u64, image: &Image) {
-        let device = image.tlvs.get(DEVICE_TAG).and_then(|id| Id::new(bytes::Bytes::copy_from_slice(id)));
-        let (Some(device), Some(seq)) = (device, seq_in_body(image)) else { return };
-        let known = self.cursors.iter().position(|cursor| cursor.device == device);
-        let before = known.map_or(0, |at| self.cursors.remove(at).seq);
-        if self.cursors.len() >= CURSORS {
-            self.cursors.remove(0);
-        }
-        self.cursors.push(Cursor { device, seq: seq.max(before), position });
-    }
-}
-
-impl SenderTable {
-    /// Folds the entry at `position`, made by a command of the table's user, into the table.
-    pub fn apply(&mut self, position: u64, entry: &Numbered) {
-        let known = self.senders.iter().position(|row| row.sender == entry.sender);
-        if known.is_none() {
-            let answers = VecDeque::new();
-            let row = SenderRow { sender: entry.sender, floor: 0, since: position, used: position, answers };
-            self.senders.push(row);
-        }
-        let at = known.unwrap_or(self.senders.len().saturating_sub(1));
-        let Some(row) = self.senders.get_mut(at) else { return };
-        row.accept(position, entry);
-        if row.since == position {
-            self.forget(entry.sender.kind(), position);
-        }
-    }
-
-    /// The row of `sender`.
-    #[must_use]
-    pub fn get(&self, sender: &Sender) -> Option<&SenderRow> {
-        self.senders.iter().find(|row| row.sender == *sender)
-    }
-
-    /// Whether `sender`, when it is not in the table, may have been in it once.
-    #[must_use]
-    pub fn may_be_forgotten(&self, sender: &Sender) -> bool {
-        let [kept, one_shot] = self.forgotten_through;
-        sender.stamp() <= if sender.kind() == SenderKind::Kept { kept } else { one_shot }
-    }
-
-    /// Drops the least recently used senders of `kind` over the limit. Those that came after `position` do not count:
-    /// a row of a later state must not push out one that is still to be used.
-    fn forget(&mut self, kind: SenderKind, position: u64) {
-        let here = |row: &SenderRow| row.sender.kind() == kind && row.since <= position;
-        while self.senders.iter().filter(|row| here(row)).count() > SENDERS {
-            let oldest = self.senders.iter().enumerate().filter(|(_, row)| here(row)).min_by_key(|(_, row)| row.used);
-            let Some((at, _)) = oldest else { return };
-            let gone = self.senders.remove(at);
-            let [kept, one_shot] = &mut self.forgotten_through;
-            let through = if kind == SenderKind::Kept { kept } else { one_shot };
-            *through = (*through).max(gone.sender.stamp());
-        }
-    }
-}
-
-impl SenderRow {
-    /// The answer to `number`.
-    #[must_use]
-    pub fn answer(&self, number: u64) -> Option<&Answer> {
-        let last = self.answers.back().filter(|last| last.number >= number)?;
-        // Most numbers follow each other without a hole.
-        let back = usize::try_from(last.number - number).ok()?;
-        let guess = self.answers.len().checked_sub(back + 1).and_then(|at| self.answers.get(at));
-        guess.filter(|answer| answer.number == number).or_else(|| {
-            let at = self.answers.binary_search_by_key(&number, |answer| answer.number).ok()?;
-            self.answers.get(at)
-        })
-    }
-
-    /// Adds an answer, unless it is there or stale; folding one again changes nothing.
-    fn accept(&mut self, position: u64, entry: &Numbered) {
-        let &Numbered { number, oldest, seq, time_ms, crc, .. } = entry;
-        self.used = self.used.max(position);
-        self.since = self.since.min(position);
-        // Numbers are in a window that the protocol keeps to, so that a row has a bound.
-        self.floor = self.floor.max(oldest).max(number.saturating_sub(SEND_WINDOW as u64 - 1));
-        let answer = Answer { number, seq, time_ms, crc };
-        if self.answers.back().is_none_or(|last| last.number < number) {
-            self.answers.push_back(answer);
-        } else if let Err(at) = self.answers.binary_search_by_key(&number, |answer| answer.number) {
-            self.answers.insert(at, answer);
-        }
-        while self.answers.front().is_some_and(|first| first.number < self.floor) {
-            self.answers.pop_front();
         }
     }
 }

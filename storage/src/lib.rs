@@ -34,6 +34,7 @@ mod segment;
 mod slots;
 mod snapshot;
 mod space;
+mod state;
 mod store;
 mod table;
 mod whole;
@@ -46,7 +47,11 @@ pub use materialise::{Covered, Materialiser};
 pub use memory::{Crash, MemoryDisk};
 pub use open::{Loss, Opened, Options, Progress, Recovery, SlotState, check, open, open_memory};
 pub use retain::Retention;
-pub use rows::{Answer, ChannelRow, ConversationRow, Cursor, MemberRow, SenderRow, SenderTable};
+pub use rows::{
+    Answer, ChannelRow, Contact, ConversationRow, Cursor, DeviceRow, GroupRow, MemberRow, PinsRow, ReactionRow,
+    RequestRow, SenderRow, SenderTable, Span, TargetRow, UserRow, Waiting,
+};
+pub use state::{OfState, StateKey, StateRow};
 pub use store::{Found, Store};
 pub use written::{NewEntry, Written};
 

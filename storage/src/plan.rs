@@ -9,7 +9,7 @@ use std::collections::{BTreeMap, HashMap, btree_map, hash_map};
 use postrider_protocol::{Image, Sender};
 
 use crate::{
-    ChannelRow, ConversationRow, MemberRow, SLOTS, SenderTable, StoreError,
+    ChannelRow, SLOTS, SenderTable, StateRow, StoreError,
     blocks::Layout,
     codec::{Forgotten, Marker, Place, Places, Row, StoredChannel},
     fold,
@@ -245,70 +245,36 @@ impl Senders {
     }
 }
 
-/// Rows of one table, loaded when first touched.
-#[derive(Debug)]
-struct Rows<R> {
-    table: Table,
-    rows: BTreeMap<Vec<u8>, (bool, Option<R>)>,
-}
-
-impl<R: Row> Rows<R> {
-    const fn new(table: Table) -> Self {
-        Self { table, rows: BTreeMap::new() }
-    }
-
-    fn get(&mut self, kv: &Kv, key: Vec<u8>) -> Result<&mut Option<R>, StoreError> {
-        match self.rows.entry(key) {
-            btree_map::Entry::Occupied(row) => Ok(&mut row.into_mut().1),
-            btree_map::Entry::Vacant(place) => {
-                let stored = kv.get(place.key())?.map(|payload| R::decode(self.table, payload)).transpose()?;
-                Ok(&mut place.insert((stored.is_some(), stored)).1)
-            }
-        }
-    }
-
-    fn finish(self, plan: &mut Plan) {
-        for (key, (was, row)) in self.rows {
-            match row {
-                Some(row) => plan.put(self.table, key, row.encode(), was),
-                None if was => plan.remove(self.table, key),
-                None => {}
-            }
-        }
-    }
-}
-
-/// The rows that only few entries touch.
-#[derive(Debug)]
-struct Touched {
-    members: Rows<MemberRow>,
-    conversations: Rows<ConversationRow>,
-}
-
-impl Default for Touched {
-    fn default() -> Self {
-        Self { members: Rows::new(Table::Member), conversations: Rows::new(Table::Conversation) }
-    }
-}
+/// The rows that only few entries touch, loaded when first touched.
+#[derive(Debug, Default)]
+struct Touched(BTreeMap<Vec<u8>, (bool, Option<StateRow>)>);
 
 impl Touched {
     fn fold(&mut self, kv: &Kv, tenant: u32, pending: &Pending<'_>, image: &Image) -> Result<(), StoreError> {
         let (position, read) = (pending.record.position, pending.written.record(pending.record).read());
-        let channel = image.channel.as_bytes();
-        for user in fold::changed_members(image) {
-            let row = self.members.get(kv, table::member(tenant, channel, &user))?;
-            MemberRow::apply(row, position, &user, image);
-        }
-        for user in fold::changed_conversations(image, read) {
-            let row = self.conversations.get(kv, table::conversation(tenant, &user, channel))?;
-            ConversationRow::apply(row, position, &user, image, read);
+        for key in fold::changed(image, read) {
+            let (_, row) = match self.0.entry(key.encode(tenant, image.channel.as_bytes())) {
+                btree_map::Entry::Occupied(row) => row.into_mut(),
+                btree_map::Entry::Vacant(place) => {
+                    let stored =
+                        kv.get(place.key())?.map(|payload| StateRow::decode(key.table(), payload)).transpose()?;
+                    place.insert((stored.is_some(), stored))
+                }
+            };
+            fold::apply(&key, row, position, image, read);
         }
         Ok(())
     }
 
     fn finish(self, plan: &mut Plan) {
-        self.members.finish(plan);
-        self.conversations.finish(plan);
+        for (key, (was, row)) in self.0 {
+            let Some(table) = Table::of(&key) else { continue };
+            match row {
+                Some(row) => plan.put(table, key, row.encode(), was),
+                None if was => plan.remove(table, key),
+                None => {}
+            }
+        }
     }
 }
 

@@ -2,7 +2,8 @@
 
 use std::collections::VecDeque;
 
-use postrider_protocol::{Id, Sender};
+use bytes::Bytes;
+use postrider_protocol::{Id, Sender, Tlvs};
 
 /// What is known of a channel.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -17,13 +18,155 @@ pub struct ChannelRow {
     pub members: u32,
 }
 
-/// A member of a group.
+/// Seqs that somebody may see, or during which they were a member: `above` is not included, `through` is.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Span {
+    /// It begins after this seq.
+    pub above: u64,
+    /// Its last seq.
+    pub through: u64,
+}
+
+/// What a group is.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct GroupRow {
+    /// It can be read and not changed any more.
+    pub is_dismissed: bool,
+    /// Who may join: 0 everybody, 1 who is approved, 2 who is invited.
+    pub join_mode: u8,
+    /// Whether new members see what was before they joined.
+    pub shows_history: bool,
+    /// Only owner and admins may speak.
+    pub is_muted: bool,
+    /// Most members; 0 for the server's limit.
+    pub max_members: u32,
+    /// `NAME`, `AVATAR`, `ANNOUNCEMENT`, `DESCRIPTION`, `CUSTOM`.
+    pub fields: Tlvs,
+    /// The position of the last entry it covers.
+    pub position: u64,
+}
+
+/// Who is or was a member of a group.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct MemberRow {
-    /// 0 member, 2 owner.
+    /// 0 member, 1 admin, 2 owner.
     pub role: u8,
-    /// What comes after this seq is visible.
-    pub visible_from: u64,
+    /// A member from the seq after this one on.
+    pub joined: u64,
+    /// The last seq as a member of who is none now.
+    pub left: Option<u64>,
+    /// Earlier times as a member, at most [`crate::fold::SPANS`], oldest first.
+    pub earlier: Vec<Span>,
+    /// When they joined last.
+    pub joined_ms: u64,
+    /// Who brought them in; none for who came by themselves.
+    pub inviter: Option<Id>,
+    /// They may not speak until then.
+    pub muted_until_ms: u64,
+    /// UTF-8.
+    pub nickname: Bytes,
+    /// They have read up to here, as far as others may know.
+    pub read: u64,
+    /// A device of theirs has everything up to here.
+    pub delivered: u64,
+    /// The position of the last entry it covers.
+    pub position: u64,
+}
+
+impl MemberRow {
+    /// Whether they are a member now.
+    #[must_use]
+    pub const fn is_member(&self) -> bool {
+        self.left.is_none()
+    }
+
+    /// Whether they were a member when `seq` was given.
+    #[must_use]
+    pub fn was_member_at(&self, seq: u64) -> bool {
+        seq > self.joined && self.left.is_none_or(|left| seq <= left)
+            || self.earlier.iter().any(|span| seq > span.above && seq <= span.through)
+    }
+}
+
+/// A request to join a group, or an invitation.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct RequestRow {
+    /// Whether an admin or the owner has agreed: the user may join.
+    pub is_invitation: bool,
+    /// Who asked.
+    pub by: Id,
+    /// What they say; UTF-8.
+    pub text: Bytes,
+    /// When.
+    pub time_ms: u64,
+    /// The position of the last entry it covers.
+    pub position: u64,
+}
+
+/// What later entries made of a message.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct TargetRow {
+    /// The seq of the entry that erased it; 0 when none did.
+    pub erased: u64,
+    /// The seqs of its edits, at most [`crate::fold::EDITS`]: the newest, oldest first.
+    pub edits: Vec<u64>,
+    /// How often it was edited.
+    pub version: u32,
+    /// Reactions and how many users gave them, in the order in which they came up.
+    pub reactions: Vec<(Bytes, u32)>,
+    /// Whether it is pinned.
+    pub is_pinned: bool,
+    /// The position of the last entry it covers.
+    pub position: u64,
+}
+
+/// The reactions of one user to one message.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct ReactionRow {
+    /// In the order in which they came.
+    pub reactions: Vec<Bytes>,
+    /// The position of the last entry it covers.
+    pub position: u64,
+}
+
+/// The pinned messages of a channel.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct PinsRow {
+    /// Their seqs, in the order in which they were pinned.
+    pub seqs: Vec<u64>,
+    /// The position of the last entry it covers.
+    pub position: u64,
+}
+
+/// What a user says of themselves, and what others may know.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct UserRow {
+    /// `NAME`, `AVATAR`, `DESCRIPTION`, `CUSTOM`.
+    pub fields: Tlvs,
+    /// Others do not learn what they have read, nor they of others.
+    pub receipts_private: bool,
+    /// Others do not learn whether they are online, nor they of others.
+    pub presence_private: bool,
+    /// When all devices but [`UserRow::kept`] were removed; 0 while they never were. Their tokens issued up to then are
+    /// not accepted.
+    pub removed_ms: u64,
+    /// The device that was not removed then.
+    pub kept: Option<Id>,
+    /// The position of the last entry it covers.
+    pub position: u64,
+}
+
+/// A device of a user.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct DeviceRow {
+    /// `PLATFORM`, `APP_VERSION`, `LANGUAGE`, `TIME_ZONE`, as it last told.
+    pub fields: Tlvs,
+    /// When it first came.
+    pub first_ms: u64,
+    /// When it last came, to a day.
+    pub last_ms: u64,
+    /// When it was removed; 0 while it is not. Tokens issued up to then are not accepted.
+    pub removed_ms: u64,
     /// The position of the last entry it covers.
     pub position: u64,
 }
@@ -46,14 +189,62 @@ pub struct ConversationRow {
     pub visible_from: u64,
     /// The last visible seq of who is no member now.
     pub visible_to: Option<u64>,
+    /// What else is visible, at most [`crate::fold::SPANS`], oldest first: of earlier times as a member.
+    pub earlier: Vec<Span>,
+    /// Whether they are invited, or have asked to join.
+    pub waiting: Waiting,
     /// The read mark: the highest seq read.
     pub read: u64,
     /// At most [`crate::fold::CURSORS`], in the order in which they were last moved.
     pub cursors: Vec<Cursor>,
-    /// Position of the last change of read mark or membership; cursors do not count.
+    /// It wakes nobody until then.
+    pub muted_until_ms: u64,
+    /// It stays at the top.
+    pub is_pinned: bool,
+    /// It is left out of the list while the head is this; 0 when it is not hidden.
+    pub hidden_at: u64,
+    /// It shows as unread whatever the count.
+    pub is_marked_unread: bool,
+    /// Everything up to this seq was deleted by the user for themselves.
+    pub cleared: u64,
+    /// What else they deleted for themselves, ascending and apart, at most [`crate::fold::HIDES`].
+    pub hidden: Vec<Span>,
+    /// The user blocks the other one of this person channel.
+    pub blocks: bool,
+    /// What the other one of this person channel is to the user.
+    pub contact: Contact,
+    /// What the user calls the contact; UTF-8.
+    pub note: Bytes,
+    /// Position of the last change of anything but cursors.
     pub changed: u64,
     /// The position of the last entry it covers.
     pub position: u64,
+}
+
+/// What one user is to another.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Contact {
+    /// Nobody in particular.
+    #[default]
+    No,
+    /// Asked to become one.
+    Asked,
+    /// Has asked to become one.
+    Asking,
+    /// A contact.
+    Yes,
+}
+
+/// What a user waits for in a group that they are no member of.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Waiting {
+    /// Nothing.
+    #[default]
+    No,
+    /// They have asked to join.
+    Asked,
+    /// They are invited.
+    Invited,
 }
 
 /// The answer to an accepted command.

@@ -11,7 +11,8 @@ use bytes::Bytes;
 use postrider_protocol::{Channel, Id, Reader as Fields};
 
 use crate::{
-    ChannelRow, ConversationRow, Entry, MemberRow, SenderRow, SenderTable, StoreError, blocks,
+    ChannelRow, ConversationRow, DeviceRow, Entry, MemberRow, RequestRow, SenderRow, SenderTable, StateKey, StateRow,
+    StoreError, TargetRow, blocks,
     codec::{Forgotten, Marker, PAGE, Place, Places, Row, StoredChannel},
     entry::be64,
     kv::Kv,
@@ -105,21 +106,74 @@ impl Store {
         Ok(self.stored_channel(tenant, channel)?.map(|stored| stored.row))
     }
 
-    /// The members of a group, ascending by id.
+    /// A state row of a channel.
+    ///
+    /// # Errors
+    /// See [`StoreError`].
+    pub fn state(&self, tenant: u32, channel: &Channel, key: &StateKey) -> Result<Option<StateRow>, StoreError> {
+        let payload = self.kv.get(&key.encode(tenant, channel.as_bytes()))?;
+        payload.map(|payload| StateRow::decode(key.table(), payload)).transpose()
+    }
+
+    /// What later entries made of the messages `from` to `to` of a channel, both included, ascending.
+    ///
+    /// # Errors
+    /// See [`StoreError`].
+    pub fn targets(
+        &self,
+        tenant: u32,
+        channel: &Channel,
+        (from, to): (u64, u64),
+    ) -> Result<Vec<(u64, TargetRow)>, StoreError> {
+        let prefix = table::of_channel(Table::Target, tenant, channel.as_bytes());
+        let start = StateKey::Target(from).encode(tenant, channel.as_bytes());
+        let mut targets = Vec::new();
+        self.kv.scan_from(&prefix, &start, &mut |key, payload| {
+            let seq = be64(key, prefix.len());
+            if seq <= to {
+                targets.push((seq, TargetRow::decode(Table::Target, payload?)?));
+            }
+            Ok(seq < to)
+        })?;
+        Ok(targets)
+    }
+
+    /// The rows of a channel in one table whose keys end with an id, ascending by id.
+    fn by_id<R: Row>(&self, table: Table, tenant: u32, channel: &Channel) -> Result<Vec<(Id, R)>, StoreError> {
+        let prefix = table::of_channel(table, tenant, channel.as_bytes());
+        let mut rows = Vec::new();
+        self.kv.scan(&prefix, &mut |key, payload| {
+            let id = key_tail(key, prefix.len()).and_then(|mut tail| Id::read(&mut tail, "id").ok());
+            let Some(id) = id else { return Err(StoreError::Damaged { table: Table::name_of(key) }) };
+            rows.push((id, R::decode(table, payload?)?));
+            Ok(true)
+        })?;
+        rows.sort_by(|(a, _), (b, _)| a.cmp(b));
+        Ok(rows)
+    }
+
+    /// The requests and invitations that wait in a group, ascending by id.
+    ///
+    /// # Errors
+    /// See [`StoreError`].
+    pub fn requests(&self, tenant: u32, channel: &Channel) -> Result<Vec<(Id, RequestRow)>, StoreError> {
+        self.by_id(Table::Request, tenant, channel)
+    }
+
+    /// The devices of a user, ascending by id.
+    ///
+    /// # Errors
+    /// See [`StoreError`].
+    pub fn devices(&self, tenant: u32, user: &Id) -> Result<Vec<(Id, DeviceRow)>, StoreError> {
+        self.by_id(Table::Device, tenant, &Channel::user(user))
+    }
+
+    /// Who is or was a member of a group, ascending by id.
     ///
     /// # Errors
     /// See [`StoreError`].
     pub fn members(&self, tenant: u32, channel: &Channel) -> Result<Vec<(Id, MemberRow)>, StoreError> {
-        let prefix = table::members(tenant, channel.as_bytes());
-        let mut members = Vec::new();
-        self.kv.scan(&prefix, &mut |key, payload| {
-            let user = key_tail(key, prefix.len()).and_then(|mut tail| Id::read(&mut tail, "user").ok());
-            let user = user.ok_or(StoreError::Damaged { table: "member" })?;
-            members.push((user, MemberRow::decode(Table::Member, payload?)?));
-            Ok(true)
-        })?;
-        members.sort_by(|(a, _), (b, _)| a.cmp(b));
-        Ok(members)
+        self.by_id(Table::Member, tenant, channel)
     }
 
     /// What a user has of a channel, if they ever had anything of it.

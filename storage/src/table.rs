@@ -4,7 +4,7 @@
 use postrider_protocol::{Id, Sender, Writer};
 
 /// How many tables there are.
-pub(crate) const TABLES: usize = 10;
+pub(crate) const TABLES: usize = 17;
 
 /// A table; its number is the first byte of its keys.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -30,6 +30,20 @@ pub(crate) enum Table {
     Marker = 9,
     /// What a checkpoint is about to write.
     Intent = 10,
+    /// Tenant, channel → what the group is.
+    Group = 11,
+    /// Tenant, channel, user → a request to join or an invitation.
+    Request = 12,
+    /// Tenant, channel, seq → what later entries made of the message.
+    Target = 13,
+    /// Tenant, channel, seq, user → the user's reactions to the message.
+    Reaction = 14,
+    /// Tenant, channel → what is pinned.
+    Pins = 15,
+    /// Tenant, channel of the user → profile.
+    User = 16,
+    /// Tenant, channel of the user, device → the device.
+    Device = 17,
 }
 
 impl Table {
@@ -44,6 +58,29 @@ impl Table {
         Self::Slot,
         Self::Marker,
         Self::Intent,
+        Self::Group,
+        Self::Request,
+        Self::Target,
+        Self::Reaction,
+        Self::Pins,
+        Self::User,
+        Self::Device,
+    ];
+
+    /// Those that entries are folded into and that a snapshot has, in the order in which it has them.
+    pub(crate) const STATE: [Self; 12] = [
+        Self::Channel,
+        Self::Member,
+        Self::Conversation,
+        Self::Group,
+        Self::Request,
+        Self::Target,
+        Self::Reaction,
+        Self::Pins,
+        Self::User,
+        Self::Device,
+        Self::Sender,
+        Self::Forgotten,
     ];
 
     /// The table of `key`.
@@ -54,8 +91,25 @@ impl Table {
 
     /// The name of the table of `key`.
     pub(crate) fn name_of(key: &[u8]) -> &'static str {
-        const NAMES: [&str; TABLES] =
-            ["block", "channel", "index", "member", "conversation", "sender", "forgotten", "slot", "marker", "intent"];
+        const NAMES: [&str; TABLES] = [
+            "block",
+            "channel",
+            "index",
+            "member",
+            "conversation",
+            "sender",
+            "forgotten",
+            "slot",
+            "marker",
+            "intent",
+            "group",
+            "request",
+            "target",
+            "reaction",
+            "pins",
+            "user",
+            "device",
+        ];
         let number = key.first().copied().unwrap_or_default();
         NAMES.get(usize::from(number).wrapping_sub(1)).copied().unwrap_or("unknown")
     }
@@ -92,18 +146,8 @@ pub(crate) fn index(tenant: u32, channel: &[u8], page: u64) -> Vec<u8> {
     key
 }
 
-/// The prefix of the members of a channel.
-pub(crate) fn members(tenant: u32, channel: &[u8]) -> Vec<u8> {
-    of_channel(Table::Member, tenant, channel)
-}
-
-pub(crate) fn member(tenant: u32, channel: &[u8], user: &Id) -> Vec<u8> {
-    let mut key = members(tenant, channel);
-    key.bytes8(user.as_bytes());
-    key
-}
-
-fn of_channel(table: Table, tenant: u32, channel: &[u8]) -> Vec<u8> {
+/// The key of a channel's row in `table`, and the prefix of all its rows there.
+pub(crate) fn of_channel(table: Table, tenant: u32, channel: &[u8]) -> Vec<u8> {
     let mut key = table.key();
     key.u32(tenant);
     key.raw(channel);

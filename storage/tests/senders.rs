@@ -69,7 +69,7 @@ fn an_entry_folded_twice_changes_nothing() {
         again.fold_rows(placed);
     }
     assert_eq!(again.channels, truth.channels);
-    assert_eq!(again.conversations, truth.conversations);
+    assert_eq!(again.rows, truth.rows);
     assert_eq!(again.senders, truth.senders);
 }
 

@@ -11,6 +11,7 @@ use postrider::{
     commit::Committer,
     deliver::Deliverer,
     hub::Hub,
+    lookup::Lookup,
     metrics::Metrics,
     outbox::{Farewell, OutboxBounds},
     rate::Rates,
@@ -169,7 +170,8 @@ impl Server {
             metrics: Arc::clone(&metrics),
         });
         let workers = sizes.workers;
-        let decider = |worker| Decider::new(Arc::clone(&store), Arc::clone(&rules), &slots, worker, workers);
+        let lookup = Lookup::new(Arc::clone(&store), Arc::clone(&view));
+        let decider = |worker| Decider::new(lookup.clone(), Arc::clone(&rules), &slots, worker, workers);
         let newest_ms = slots.iter().map(|slot| slot.time_ms).max().unwrap_or_default();
         let limits = ReadLimits { page: sizes.page, page_max: 100, window: 1_000, age_ms: 7 * 24 * 3_600_000 };
         let shared = Arc::new(Shared {
@@ -191,7 +193,7 @@ impl Server {
             deliverer: Deliverer::new(hub, bounds, Arc::clone(&metrics)),
             materialiser,
             reads: Vec::new(),
-            reader: Reader::new(Arc::clone(&store), Arc::clone(&view), limits, metrics),
+            reader: Reader::new(lookup.clone(), limits, metrics),
             connections: BTreeMap::new(),
             shared,
             store,

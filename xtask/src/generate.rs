@@ -24,6 +24,7 @@ struct Registry {
     image_kind: Vec<Row>,
     image_flag: Vec<Flag>,
     gap: Vec<Row>,
+    notice: Vec<Row>,
     tlv: Vec<Tlv>,
 }
 
@@ -74,16 +75,18 @@ struct Tlv {
 #[serde(rename_all = "lowercase")]
 enum Form {
     Text,
+    Ids,
     U32,
     U64,
 }
 
 impl Form {
-    const ALL: [Self; 3] = [Self::Text, Self::U32, Self::U64];
+    const ALL: [Self; 4] = [Self::Text, Self::Ids, Self::U32, Self::U64];
 
     const fn variant(self) -> &'static str {
         match self {
             Self::Text => "Text",
+            Self::Ids => "Ids",
             Self::U32 => "U32",
             Self::U64 => "U64",
         }
@@ -92,6 +95,7 @@ impl Form {
     const fn word(self) -> &'static str {
         match self {
             Self::Text => "text",
+            Self::Ids => "ids",
             Self::U32 => "u32",
             Self::U64 => "u64",
         }
@@ -100,6 +104,7 @@ impl Form {
     const fn doc(self) -> &'static str {
         match self {
             Self::Text => "UTF-8 text.",
+            Self::Ids => "Ids, each with its length, ascending.",
             Self::U32 => "A number of four bytes.",
             Self::U64 => "A number of eight bytes.",
         }
@@ -159,13 +164,14 @@ fn distinct(registry: &Registry) -> Result<(), String> {
 }
 
 impl Registry {
-    fn numbered(&self) -> [(&'static str, &[Row]); 5] {
+    fn numbered(&self) -> [(&'static str, &[Row]); 6] {
         [
             ("kind", &self.kind),
             ("reason", &self.reason),
             ("method", &self.method),
             ("image_kind", &self.image_kind),
             ("gap", &self.gap),
+            ("notice", &self.notice),
         ]
     }
 }
@@ -188,6 +194,7 @@ fn rust(registry: &Registry) -> String {
     rust_changes(&mut out, &registry.method);
     rust_enum(&mut out, "What an image tells.", "ImageKind", "u8", &registry.image_kind);
     rust_enum(&mut out, "Why seqs of an interval have no image.", "GapReason", "u8", &registry.gap);
+    rust_enum(&mut out, "What a NOTICE tells.", "NoticeKind", "u8", &registry.notice);
     out.push_str("\n/// Bits of an image's flags.\npub mod image_flag {\n");
     for flag in &registry.image_flag {
         _ = writeln!(out, "/// {}\npub const {}: u16 = 1 << {};", flag.doc, flag.name, flag.bit);
@@ -332,9 +339,12 @@ fn javascript(registry: &Registry) -> String {
     let flags = flags.map(|flag| (flag.doc.as_str(), flag.name.clone(), (1u32 << flag.bit).to_string()));
     js_object(&mut out, "Flags of images, as masks.", "ImageFlag", flags);
     js_object(&mut out, "Why seqs of an interval have no image.", "GapReason", numbers(&registry.gap));
+    js_object(&mut out, "What a NOTICE tells.", "NoticeKind", numbers(&registry.notice));
     let tags = registry.tlv.iter().map(|tlv| (tlv.doc.as_str(), tlv.name.clone(), format!("{:#06x}", tlv.tag)));
     js_object(&mut out, "Tags of TLVs.", "Tlv", tags);
-    out.push_str("\n/** What the bytes of a known TLV are, by tag: 'text' (UTF-8), 'u32', 'u64' (below 2^53). */\n");
+    out.push_str(
+        "\n/** What the bytes of a known TLV are, by tag: 'text' (UTF-8), 'ids', 'u32', 'u64' (below 2^53). */\n",
+    );
     out.push_str("export const TlvForm = Object.freeze({\n");
     for tlv in &registry.tlv {
         _ = writeln!(out, "  {:#06x}: '{}',", tlv.tag, tlv.form.word());
@@ -411,6 +421,12 @@ fn table(name: &str, registry: &Registry) -> Result<String, String> {
             }),
         ),
         "image kinds" => markdown(&["kind", "name", "what"], rows(&registry.image_kind, numbered)),
+        "notices" => markdown(
+            &["what", "name", "sent by", "meaning"],
+            rows(&registry.notice, |row| {
+                vec![row.number.to_string(), format!("`{}`", row.name), row.from.clone(), row.doc.clone()]
+            }),
+        ),
         "gaps" => markdown(&["why", "name", "what"], rows(&registry.gap, numbered)),
         "image flags" => {
             let cells = |flag: &Flag| vec![flag.bit.to_string(), code(&flag.name), flag.doc.clone()];

@@ -78,7 +78,8 @@ pub fn image(image: &Image) -> Value {
 fn conversation(it: &Conversation) -> Value {
     json!({
         "channel": channel(&it.channel), "flags": it.flags, "epoch": it.epoch, "head": it.head,
-        "sync_from": it.sync_from, "read": it.read, "image": hex(&it.image),
+        "sync_from": it.sync_from, "read": it.read, "unread": it.unread, "mentions": it.mentions,
+        "muted_until_ms": it.muted_until_ms, "cleared": it.cleared, "image": hex(&it.image),
     })
 }
 
@@ -137,6 +138,7 @@ fn fields(packet: &Packet) -> Map<String, Value> {
             "request": it.request, "reason": it.reason.name(), "epoch": it.epoch, "head": it.head, "from": it.from,
             "to": it.to, "items": it.items.iter().map(item).collect::<Value>(), "tlvs": tlvs(&it.tlvs),
         }),
+        Packet::Notice(it) => json!({ "what": it.what, "fields": hex(&it.fields), "tlvs": tlvs(&it.tlvs) }),
         Packet::Lag(it) => json!({ "dropped": it.dropped, "tlvs": tlvs(&it.tlvs) }),
         Packet::Call(it) => json!({
             "request": it.request, "method": it.method, "number": it.number, "oldest": it.oldest,

@@ -5,8 +5,8 @@ use postrider_protocol::{
     Channel, From, GapReason, Id, Image, MAX_INTEGER, Method, Reason, Sender, SenderKind, Tlvs, image_flag,
     packet::{
         CallPacket, ConnackPacket, ConnectPacket, Conversation, DisconnectPacket, Gap, LagPacket, Limits, ListPacket,
-        ListedPacket, Packet, RecvackPacket, ReplyPacket, SendPacket, SendackPacket, SyncItem, SyncPacket,
-        SyncedPacket, conversation_flag, groups, marks,
+        ListedPacket, NoticePacket, Packet, RecvackPacket, ReplyPacket, SendPacket, SendackPacket, SyncItem,
+        SyncPacket, SyncedPacket, conversation_flag, groups, marks,
     },
     tag,
 };
@@ -182,6 +182,8 @@ fn receiving(all: &mut Vec<(&'static str, Packet)>) {
     all.push(("recv: the largest image", Packet::Recv(largest)));
     let channel = Channel::person(&id("alice"), &id("bob"));
     all.push(("recvack", Packet::Recvack(RecvackPacket { channel, seq: 42, tlvs: Tlvs::new() })));
+    let notice = NoticePacket { what: 1, fields: Bytes::from_static(b"fields"), tlvs: Tlvs::new() };
+    all.push(("notice", Packet::Notice(notice)));
     all.push(("lag", Packet::Lag(LagPacket { dropped: 17, tlvs: Tlvs::new() })));
     all.push(("ping", Packet::Ping(Tlvs::new())));
     all.push(("ping: with a field", Packet::Ping(Tlvs::from_pairs([(0x0100, &b"x"[..])]))));
@@ -219,15 +221,23 @@ fn listing(all: &mut Vec<(&'static str, Packet)>) {
         head: 9,
         sync_from: 4,
         read: 8,
+        unread: 1,
+        mentions: 0,
+        muted_until_ms: 0,
+        cleared: 2,
         image: encoded(&image),
     };
     let left = Conversation {
         channel: Channel::group(&id("team")),
-        flags: conversation_flag::LEFT,
+        flags: conversation_flag::LEFT | conversation_flag::DISMISSED,
         epoch: u32::MAX,
         head: MAX_INTEGER,
         sync_from: MAX_INTEGER,
         read: 0,
+        unread: 1_001,
+        mentions: 1_001,
+        muted_until_ms: MAX_INTEGER,
+        cleared: 0,
         image: Bytes::new(),
     };
     let two = ListedPacket { next: Bytes::from_static(b"next"), conversations: vec![with_bob, left], ..none.clone() };

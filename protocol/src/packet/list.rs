@@ -45,19 +45,34 @@ impl ListPacket {
 /// Bits of a conversation's flags.
 pub mod conversation_flag {
     /// The body of the last image is cut to 256 bytes.
-    pub const CUT: u8 = 1;
+    pub const CUT: u16 = 1;
     /// The user is no member any more; head is the last seq they may see.
-    pub const LEFT: u8 = 2;
+    pub const LEFT: u16 = 2;
+    /// It stays at the top.
+    pub const PINNED: u16 = 4;
+    /// It is left out of the list until something new comes.
+    pub const HIDDEN: u16 = 8;
+    /// It shows as unread whatever the count.
+    pub const MARKED_UNREAD: u16 = 16;
+    /// The user is invited to the group and is no member yet.
+    pub const INVITED: u16 = 32;
+    /// The user has asked to join the group.
+    pub const ASKED: u16 = 64;
+    /// The user blocks the other one.
+    pub const BLOCKED: u16 = 128;
+    /// The group was dismissed.
+    pub const DISMISSED: u16 = 256;
 }
 
 /// One user's view of a channel:
-/// `channel · flags u8 · epoch u32 · head u64 · sync_from u64 · read u64 · image bytes32`.
+/// `channel · flags u16 · epoch u32 · head u64 · sync_from u64 · read u64 · unread u16 · mentions u16
+/// · muted_until_ms u64 · cleared u64 · image bytes32`.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Conversation {
     /// The channel.
     pub channel: Channel,
     /// Bits of [`conversation_flag`].
-    pub flags: u8,
+    pub flags: u16,
     /// The epoch of the channel's slot.
     pub epoch: u32,
     /// The highest seq that the user may see.
@@ -66,6 +81,14 @@ pub struct Conversation {
     pub sync_from: u64,
     /// The user has read up to this seq.
     pub read: u64,
+    /// How much is unread; [`crate::UNREAD_EXACT`] + 1 stands for any more.
+    pub unread: u16,
+    /// How much of it mentions the user; capped likewise.
+    pub mentions: u16,
+    /// It wakes nobody until then.
+    pub muted_until_ms: u64,
+    /// What is up to here the user has deleted for themselves.
+    pub cleared: u64,
     /// The image of `head`; empty when there is none to show.
     pub image: Bytes,
 }
@@ -118,22 +141,30 @@ impl Conversation {
     fn read(r: &mut Reader) -> Result<Self, DecodeError> {
         Ok(Self {
             channel: Channel::read_shared(r)?,
-            flags: r.u8("conversation flags")?,
+            flags: r.u16("conversation flags")?,
             epoch: r.u32("epoch")?,
             head: r.u64("head")?,
             sync_from: r.u64("sync_from")?,
             read: r.u64("read")?,
+            unread: r.u16("unread")?,
+            mentions: r.u16("mentions")?,
+            muted_until_ms: r.u64("muted_until_ms")?,
+            cleared: r.u64("cleared")?,
             image: r.bytes32("image")?,
         })
     }
 
     fn write(&self, out: &mut impl Writer) {
         out.raw(self.channel.as_bytes());
-        out.u8(self.flags);
+        out.u16(self.flags);
         out.u32(self.epoch);
         out.u64(self.head);
         out.u64(self.sync_from);
         out.u64(self.read);
+        out.u16(self.unread);
+        out.u16(self.mentions);
+        out.u64(self.muted_until_ms);
+        out.u64(self.cleared);
         out.bytes32(&self.image);
     }
 }

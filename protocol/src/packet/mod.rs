@@ -2,16 +2,21 @@
 
 mod call;
 mod connect;
+pub mod groups;
 mod list;
+pub mod marks;
+mod notice;
 mod send;
 mod small;
 mod sync;
 
 use alloc::vec::Vec;
 
-pub use call::{CallPacket, MembersPage, ReplyPacket, groups, marks};
+pub use call::{CallPacket, ReplyPacket};
 pub use connect::{ConnackPacket, ConnectPacket, Limits};
+pub use groups::MembersPage;
 pub use list::{Conversation, ListPacket, ListedPacket, conversation_flag};
+pub use notice::NoticePacket;
 pub use send::{SendPacket, SendackPacket};
 pub use small::{DisconnectPacket, LagPacket, RecvackPacket};
 pub use sync::{Gap, SyncItem, SyncPacket, SyncedPacket};
@@ -35,6 +40,7 @@ pub enum Packet {
     Listed(ListedPacket),
     Sync(SyncPacket),
     Synced(SyncedPacket),
+    Notice(NoticePacket),
     Lag(LagPacket),
     Call(CallPacket),
     Reply(ReplyPacket),
@@ -68,6 +74,7 @@ impl Packet {
             Kind::Listed => Self::Listed(ListedPacket::read(r)?),
             Kind::Sync => Self::Sync(SyncPacket::read(r)?),
             Kind::Synced => Self::Synced(SyncedPacket::read(r)?),
+            Kind::Notice => Self::Notice(NoticePacket::read(r)?),
             Kind::Lag => Self::Lag(LagPacket::read(r)?),
             Kind::Call => Self::Call(CallPacket::read(r)?),
             Kind::Reply => Self::Reply(ReplyPacket::read(r)?),
@@ -93,6 +100,7 @@ impl Packet {
             Self::Listed(_) => Kind::Listed,
             Self::Sync(_) => Kind::Sync,
             Self::Synced(_) => Kind::Synced,
+            Self::Notice(_) => Kind::Notice,
             Self::Lag(_) => Kind::Lag,
             Self::Call(_) => Kind::Call,
             Self::Reply(_) => Kind::Reply,
@@ -114,6 +122,7 @@ impl Packet {
             Self::Listed(packet) => packet.write(out),
             Self::Sync(packet) => packet.write(out),
             Self::Synced(packet) => packet.write(out),
+            Self::Notice(packet) => packet.write(out),
             Self::Lag(packet) => packet.write(out),
             Self::Call(packet) => packet.write(out),
             Self::Reply(packet) => packet.write(out),

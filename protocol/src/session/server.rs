@@ -17,8 +17,8 @@ use crate::{
     CONNECT_PAYLOAD_BYTES, DecodeError, FRAME_PAYLOAD_BYTES, HELD_BYTES, Kind, Method, Reason, SEND_WINDOW, Tlvs,
     frame::Decoder,
     packet::{
-        CallPacket, ConnectPacket, ListPacket, ListedPacket, Packet, RecvackPacket, ReplyPacket, SendPacket,
-        SyncPacket, SyncedPacket,
+        CallPacket, ConnectPacket, ListPacket, ListedPacket, NoticePacket, Packet, RecvackPacket, ReplyPacket,
+        SendPacket, SyncPacket, SyncedPacket,
     },
     tag,
 };
@@ -57,6 +57,8 @@ pub enum ServerEvent {
     List(ListPacket),
     /// Answer SYNCED.
     Sync(SyncPacket),
+    /// Pass it on, or leave it: it has no answer.
+    Notice(NoticePacket),
     /// Send this packet.
     Answer(Packet),
     /// Send DISCONNECT with the reason and the detail, then close.
@@ -290,6 +292,10 @@ impl ServerSession {
                 check_tags(&sync.tlvs)?;
                 refuse_critical(&sync.tlvs, |tlvs| Packet::Synced(refused_sync(sync.request, tlvs)))
                     .unwrap_or(ServerEvent::Sync(sync))
+            }
+            Packet::Notice(notice) => {
+                check_unanswered_tags(&notice.tlvs)?;
+                ServerEvent::Notice(notice)
             }
             Packet::Ping(tlvs) => {
                 check_unanswered_tags(&tlvs)?;

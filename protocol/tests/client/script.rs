@@ -39,7 +39,19 @@ pub fn recv(channel: &Channel, seq: u64) -> Packet {
 }
 
 pub fn conversation(channel: &Channel, epoch: u32, head: u64, sync_from: u64) -> Conversation {
-    Conversation { channel: channel.clone(), flags: 0, epoch, head, sync_from, read: 0, image: Bytes::new() }
+    Conversation {
+        channel: channel.clone(),
+        flags: 0,
+        epoch,
+        head,
+        sync_from,
+        read: 0,
+        unread: 0,
+        mentions: 0,
+        muted_until_ms: 0,
+        cleared: 0,
+        image: Bytes::new(),
+    }
 }
 
 pub fn sendack(number: u64, seq: u64) -> Packet {

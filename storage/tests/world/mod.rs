@@ -9,8 +9,8 @@ use postrider_protocol::{
     Channel, From, Id, Image, ImageKind, ImageView, Sender, SenderKind, Tlvs, image_flag, packet::groups,
 };
 use postrider_storage::{
-    ChannelRow, ConversationRow, Crash, Entry, Found, Locator, MemberRow, MemoryDisk, OpenError, Opened, Options,
-    Placed, SLOTS, SenderTable, Store, Ticket, fold, open, open_memory,
+    ChannelRow, Crash, Entry, Found, Locator, MemoryDisk, OpenError, Opened, Options, Placed, SLOTS, SenderTable,
+    StateKey, StateRow, Store, Ticket, fold, open, open_memory,
 };
 
 pub fn options(path: impl Into<std::path::PathBuf>) -> Options {
@@ -34,8 +34,7 @@ pub fn id(text: &str) -> Id {
 pub struct Truth {
     pub images: BTreeMap<(u32, Channel), Vec<Bytes>>,
     pub channels: BTreeMap<(u32, Channel), Option<ChannelRow>>,
-    pub members: BTreeMap<(u32, Channel, Id), Option<MemberRow>>,
-    pub conversations: BTreeMap<(u32, Id, Channel), Option<ConversationRow>>,
+    pub rows: BTreeMap<(u32, Channel, StateKey), Option<StateRow>>,
     pub senders: BTreeMap<(u8, u32, Id), SenderTable>,
     pub positions: BTreeMap<u8, u64>,
     pub numbers: BTreeMap<Id, u64>,
@@ -110,13 +109,9 @@ impl Truth {
         let image: Image = entry.image().unwrap();
         let channel = image.channel.clone();
         ChannelRow::apply(self.channels.entry((0, channel.clone())).or_default(), *position, &image);
-        for user in fold::changed_members(&image) {
-            let row = self.members.entry((0, channel.clone(), user.clone())).or_default();
-            MemberRow::apply(row, *position, &user, &image);
-        }
-        for user in fold::changed_conversations(&image, entry.read) {
-            let row = self.conversations.entry((0, user.clone(), channel.clone())).or_default();
-            ConversationRow::apply(row, *position, &user, &image, entry.read);
+        for key in fold::changed(&image, entry.read) {
+            let row = self.rows.entry((0, channel.clone(), key.clone())).or_default();
+            fold::apply(&key, row, *position, &image, entry.read);
         }
         if let Some(user) = fold::changed_sender(&image) {
             let crc = fold::intent(image.kind, image.flags, &channel, &image.tlvs, &image.body);
@@ -140,8 +135,10 @@ impl Truth {
         let other = id(&format!("user-{b}"));
         let channel = Channel::person(&user, &other);
         let group = Channel::group(&id(&format!("group-{}", dice % 5)));
-        let member =
-            |truth: &Self, user: &Id| truth.members.get(&(0, group.clone(), user.clone())).is_some_and(Option::is_some);
+        let member = |truth: &Self, user: &Id| {
+            let row = truth.rows.get(&(0, group.clone(), StateKey::Member(user.clone())));
+            matches!(row, Some(Some(StateRow::Member(row))) if row.is_member())
+        };
         let list = |users: &[Id]| {
             let mut body = Vec::new();
             groups::write_users(&mut body, users);
@@ -201,13 +198,12 @@ impl Truth {
         for ((tenant, channel), row) in &self.channels {
             assert_eq!(store.channel(*tenant, channel).unwrap(), *row);
         }
-        for ((tenant, user, channel), row) in &self.conversations {
-            assert_eq!(store.conversation(*tenant, user, channel).unwrap(), *row);
-            assert_eq!(store.conversations(*tenant, user).unwrap().iter().any(|(c, _)| c == channel), row.is_some());
-        }
-        for ((tenant, channel, user), row) in &self.members {
-            let members = store.members(*tenant, channel).unwrap();
-            assert_eq!(members.into_iter().find(|(id, _)| id == user).map(|(_, row)| row), *row);
+        for ((tenant, channel, key), row) in &self.rows {
+            assert_eq!(store.state(*tenant, channel, key).unwrap(), *row);
+            if let StateKey::Conversation(user) = key {
+                let listed = store.conversations(*tenant, user).unwrap();
+                assert_eq!(listed.iter().any(|(c, _)| c == channel), row.is_some());
+            }
         }
         for ((slot, tenant, user), table) in &self.senders {
             let sorted = |mut table: SenderTable| {

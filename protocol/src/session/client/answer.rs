@@ -32,6 +32,7 @@ impl ClientState {
                 channels.receive(now_ms, &channel, image.seq, Held::Image(image), &mut out);
             }
             Packet::Lag(_) if self.device.is_some() => self.channels.listing.wanted = true,
+            Packet::Notice(notice) => self.tell(ClientEvent::Notice(notice)),
             Packet::Listed(listed) => self.handle_listed(now_ms, listed)?,
             Packet::Synced(synced) => self.handle_synced(now_ms, synced)?,
             // The session passes nothing else on.

@@ -4,7 +4,7 @@ use alloc::string::String;
 
 use crate::{
     Channel, DecodeError, Id, Image, Reason, Sender,
-    packet::{Conversation, Gap, Limits, ReplyPacket},
+    packet::{Conversation, Gap, Limits, NoticePacket, ReplyPacket},
     session::server::Detail,
 };
 
@@ -41,6 +41,8 @@ pub enum ClientEvent {
         /// Which seqs, and why.
         gap: Gap,
     },
+    /// What is not stored.
+    Notice(NoticePacket),
     /// Everything that was missed before this connection has been handed out; once per connection.
     CaughtUp,
     /// A command is durable.

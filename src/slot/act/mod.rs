@@ -1,0 +1,120 @@
+//! What a changing CALL asks for: read from its fields, made an entry, decided before the owner of its slot. Each
+//! group of methods has its file; all of them pass through the same look-up, limits and fold.
+
+mod group;
+mod mark;
+
+use postrider_protocol::{Channel, DecodeError, Id, Method, Tlvs, packet::CallPacket};
+use postrider_storage::StoreError;
+
+use group::GroupAct;
+use mark::MarkAct;
+
+use super::{
+    answer::{Outcome, Refusal},
+    case::Case,
+    command::Origin,
+    decide::Decider,
+    decided::Audience,
+    draft::Draft,
+};
+
+/// See the module.
+#[derive(Clone, Debug)]
+pub enum Act {
+    /// About a group.
+    Group(GroupAct),
+    /// About a user's view of a channel.
+    Mark(MarkAct),
+}
+
+/// The entry that an act comes to when it is accepted: the same for the same fields, so that a repetition is known.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Asked {
+    pub kind: u8,
+    pub tlvs: Tlvs,
+    pub body: Vec<u8>,
+}
+
+/// What is decided.
+#[derive(Debug)]
+pub(super) enum Verdict {
+    /// It becomes an entry; `read` is what the server adds, see [`postrider_storage::fold`].
+    Accept { audience: Audience, read: u64 },
+    /// It is so already, by an entry with this seq and time.
+    Done { seq: u64, time_ms: u64 },
+    /// It is refused.
+    Refuse(Refusal),
+}
+
+impl Verdict {
+    /// An entry that the members of the group, or both users, are told of.
+    pub(super) const fn tell(audience: Audience) -> Self {
+        Self::Accept { audience, read: 0 }
+    }
+
+    /// An entry that nobody is sent.
+    pub(super) const fn quiet() -> Self {
+        Self::Accept { audience: Audience::Nobody, read: 0 }
+    }
+}
+
+impl From<Refusal> for Verdict {
+    fn from(refusal: Refusal) -> Self {
+        Self::Refuse(refusal)
+    }
+}
+
+impl Act {
+    /// What a CALL of `method`, which changes something, asks for, and the channel that decides it.
+    ///
+    /// # Errors
+    /// `MALFORMED` when the fields do not follow the method's layout.
+    pub fn read(method: Method, call: &CallPacket, user: &Id) -> Result<(Channel, Self), DecodeError> {
+        match method {
+            Method::Read => MarkAct::read(method, call.fields.clone()).map(|(channel, act)| (channel, Self::Mark(act))),
+            _ => GroupAct::read(method, call.fields.clone(), user).map(|(group, act)| (group, Self::Group(act))),
+        }
+    }
+
+    fn asked(&self) -> Asked {
+        match self {
+            Self::Group(act) => act.asked(),
+            Self::Mark(act) => act.asked(),
+        }
+    }
+
+    fn decide(&self, case: &Case<'_>) -> Result<Verdict, StoreError> {
+        match self {
+            Self::Group(act) => act.decide(case),
+            Self::Mark(act) => act.decide(case),
+        }
+    }
+}
+
+impl Decider {
+    /// A changing CALL: the same look-up and limits as a SEND, then the act's own rules.
+    pub(super) fn act(
+        &mut self,
+        origin: &Origin,
+        numbers: (u64, u64),
+        channel: &Channel,
+        act: &Act,
+        late: bool,
+    ) -> Result<Outcome, StoreError> {
+        let Asked { kind, tlvs, body } = act.asked();
+        let mut draft = Draft::new(kind, numbers, 0, channel, &tlvs, &body);
+        let Some(case) = self.case(origin, channel, true, late)? else { return Ok(Outcome::elsewhere()) };
+        if let Some(outcome) = case.admit(&draft) {
+            return Ok(outcome);
+        }
+        match act.decide(&case)? {
+            Verdict::Refuse(refusal) => Ok(Outcome::Refused(refusal)),
+            Verdict::Done { seq, time_ms } => Ok(Outcome::Stored { seq, time_ms }),
+            Verdict::Accept { audience, read } => {
+                draft.read = read;
+                case.accept(&draft, audience)
+            }
+        }
+    }
+}

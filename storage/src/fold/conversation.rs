@@ -1,0 +1,137 @@
+//! A user's view of a channel.
+
+use bytes::Bytes;
+use postrider_protocol::{Id, Image, ImageKind, Reader, tag};
+
+use super::{
+    BLOCK_KIND, CONTACT_KIND, CONVERSATION_KIND, CURSOR_KIND, CURSORS, DEVICE_TAG, HIDE_KIND, HISTORY, Membership,
+    READ_KIND, REQUEST_KIND, contact, group::push_span, mark_of, request, seq_in_body,
+};
+use crate::{Contact, ConversationRow, Cursor, Span, Waiting};
+
+/// Only joining, waiting, blocking, contacts and the first entry of a person channel make a row.
+pub(super) fn apply(row: &mut Option<ConversationRow>, position: u64, user: &Id, image: &Image, read: u64) {
+    let is_author = image.author() == *user;
+    match Membership::of(image) {
+        Membership::Join(users) if users.iter().any(|(joined, _)| joined == user) => {
+            row.get_or_insert_default().join(image.seq, read & HISTORY != 0);
+        }
+        Membership::Leave(users) if users.contains(user) => {
+            if let Some(row) = row {
+                row.visible_to = Some(image.seq);
+            }
+        }
+        _ if image.seq == 1 && image.channel.side_of(user.as_bytes()).is_some() => _ = row.get_or_insert_default(),
+        _ if image.kind == REQUEST_KIND => row.get_or_insert_with(ConversationRow::outside).wait(image),
+        _ if image.kind == CONTACT_KIND => row.get_or_insert_default().relate(image, is_author),
+        _ if image.kind == BLOCK_KIND => row.get_or_insert_default().blocks = image.body.first() == Some(&1),
+        _ => {}
+    }
+    let Some(row) = row else { return };
+    row.position = position;
+    let before = row.read;
+    if is_author {
+        match image.kind {
+            CURSOR_KIND => return row.move_cursor(position, image),
+            READ_KIND => {
+                row.read = row.read.max(seq_in_body(image).unwrap_or_default());
+                row.is_marked_unread = false;
+            }
+            CONVERSATION_KIND => row.set(position, image),
+            HIDE_KIND => row.hide(image),
+            _ => row.read = row.read.max(mark_of(read)),
+        }
+    }
+    if row.read > before || image.kind != ImageKind::Message.number() || image.seq == 1 {
+        row.changed = position;
+    }
+}
+
+impl ConversationRow {
+    /// That of a user who is no member.
+    fn outside() -> Self {
+        Self { visible_to: Some(0), ..Self::default() }
+    }
+
+    fn join(&mut self, seq: u64, with_history: bool) {
+        if let Some(through) = self.visible_to.take().filter(|through| *through > 0) {
+            push_span(&mut self.earlier, Span { above: self.visible_from, through });
+        }
+        self.visible_from = seq.saturating_sub(1);
+        if with_history {
+            self.visible_from = 0;
+            self.earlier.clear();
+        }
+        self.waiting = Waiting::No;
+    }
+
+    fn wait(&mut self, image: &Image) {
+        self.waiting = match image.body.first() {
+            Some(&request::ASK) => Waiting::Asked,
+            Some(&request::INVITE) => Waiting::Invited,
+            _ => Waiting::No,
+        };
+    }
+
+    fn relate(&mut self, image: &Image, is_author: bool) {
+        match image.body.first() {
+            Some(&contact::ASK) => self.contact = if is_author { Contact::Asked } else { Contact::Asking },
+            Some(&contact::ACCEPT) => self.contact = Contact::Yes,
+            Some(&contact::NOTE) if is_author => {
+                let mut reader = Reader::new(image.body.slice(1..));
+                self.note = reader.bytes8("note").map(|note| Bytes::copy_from_slice(&note)).unwrap_or_default();
+            }
+            Some(&contact::NOTE) | None => {}
+            Some(_) => (self.contact, self.note) = (Contact::No, Bytes::new()),
+        }
+    }
+
+    fn set(&mut self, position: u64, image: &Image) {
+        let number = |tag| image.tlvs.get_u32(tag);
+        self.muted_until_ms = image.tlvs.get_u64(tag::MUTED_UNTIL_MS).unwrap_or(self.muted_until_ms);
+        self.is_pinned = number(tag::PINNED).map_or(self.is_pinned, |pinned| pinned == 1);
+        self.hidden_at = number(tag::HIDDEN).map_or(self.hidden_at, |hidden| if hidden == 1 { position } else { 0 });
+        self.is_marked_unread = number(tag::MARKED_UNREAD).map_or(self.is_marked_unread, |marked| marked == 1);
+        self.cleared = self.cleared.max(image.tlvs.get_u64(tag::CLEARED).unwrap_or_default());
+        self.hidden.retain(|span| span.through > self.cleared);
+    }
+
+    fn hide(&mut self, image: &Image) {
+        let mut reader = Reader::new(image.body.clone());
+        let (Ok(from), Ok(to)) = (reader.u64("from"), reader.u64("to")) else { return };
+        let mut new = Span { above: from.saturating_sub(1), through: to };
+        self.hidden.retain(|span| {
+            let is_apart = span.through < new.above || span.above > new.through;
+            if !is_apart {
+                new = Span { above: new.above.min(span.above), through: new.through.max(span.through) };
+            }
+            is_apart
+        });
+        let at = self.hidden.partition_point(|span| span.above < new.above);
+        self.hidden.insert(at, new);
+    }
+
+    /// Whether the user may see `seq`, whoever else deleted or revoked it.
+    #[must_use]
+    pub fn may_see(&self, seq: u64) -> bool {
+        seq > self.visible_from && self.visible_to.is_none_or(|through| seq <= through)
+            || self.earlier.iter().any(|span| seq > span.above && seq <= span.through)
+    }
+
+    /// Whether the user deleted `seq` for themselves.
+    #[must_use]
+    pub fn is_hidden(&self, seq: u64) -> bool {
+        seq <= self.cleared || self.hidden.iter().any(|span| seq > span.above && seq <= span.through)
+    }
+
+    fn move_cursor(&mut self, position: u64, image: &Image) {
+        let device = image.tlvs.get(DEVICE_TAG).and_then(|id| Id::new(Bytes::copy_from_slice(id)));
+        let (Some(device), Some(seq)) = (device, seq_in_body(image)) else { return };
+        let known = self.cursors.iter().position(|cursor| cursor.device == device);
+        let before = known.map_or(0, |at| self.cursors.remove(at).seq);
+        if self.cursors.len() >= CURSORS {
+            self.cursors.remove(0);
+        }
+        self.cursors.push(Cursor { device, seq: seq.max(before), position });
+    }
+}

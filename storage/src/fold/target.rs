@@ -1,0 +1,68 @@
+//! What later entries make of a message.
+
+use bytes::Bytes;
+use postrider_protocol::{Image, ImageKind, tag};
+
+use super::{EDITS, target_of};
+use crate::{PinsRow, ReactionRow, TargetRow};
+
+/// The body of `REACTED` and `PINNED`: whether it is added, and what follows.
+fn switch(image: &Image) -> (bool, Bytes) {
+    let mut body = Bytes::copy_from_slice(&image.body);
+    let is_on = body.first() == Some(&1);
+    (is_on, if body.is_empty() { body } else { body.split_off(1) })
+}
+
+pub(super) fn apply(row: &mut Option<TargetRow>, position: u64, image: &Image) {
+    let row = row.get_or_insert_default();
+    row.position = position;
+    match ImageKind::from_number(image.kind) {
+        Some(ImageKind::Revoked) => {
+            *row = TargetRow { erased: image.seq, position, is_pinned: row.is_pinned, ..TargetRow::default() };
+        }
+        Some(ImageKind::Edited) => {
+            if row.edits.len() >= EDITS {
+                row.edits.remove(0);
+            }
+            row.edits.push(image.seq);
+            row.version = image.tlvs.get_u32(tag::VERSION).unwrap_or(row.version);
+        }
+        Some(ImageKind::Reacted) => row.count(image),
+        Some(ImageKind::Pinned) => row.is_pinned = switch(image).0,
+        _ => {}
+    }
+}
+
+impl TargetRow {
+    fn count(&mut self, image: &Image) {
+        let (is_on, reaction) = switch(image);
+        let known = self.reactions.iter_mut().find(|(known, _)| *known == reaction);
+        match (known, is_on) {
+            (Some((_, count)), true) => *count = count.saturating_add(1),
+            (Some((_, count)), false) => *count = count.saturating_sub(1),
+            (None, true) => self.reactions.push((reaction, 1)),
+            (None, false) => {}
+        }
+        self.reactions.retain(|(_, count)| *count > 0);
+    }
+}
+
+pub(super) fn apply_reaction(row: &mut Option<ReactionRow>, position: u64, image: &Image) {
+    let now = row.get_or_insert_default();
+    now.position = position;
+    let (is_on, reaction) = switch(image);
+    now.reactions.retain(|known| *known != reaction);
+    if is_on {
+        now.reactions.push(reaction);
+    }
+}
+
+pub(super) fn apply_pins(row: &mut Option<PinsRow>, position: u64, image: &Image) {
+    let row = row.get_or_insert_default();
+    row.position = position;
+    let seq = target_of(image);
+    row.seqs.retain(|known| *known != seq);
+    if switch(image).0 {
+        row.seqs.push(seq);
+    }
+}
