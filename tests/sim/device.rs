@@ -352,7 +352,7 @@ impl Device {
                 let is_true = match gap.why {
                     GapReason::NotVisible => gap.to <= visible_from,
                     GapReason::Trimmed => gap.to <= oracle.trimmed(&channel),
-                    GapReason::Quarantined => false,
+                    GapReason::Quarantined | GapReason::Expired | GapReason::Hidden => false,
                 };
                 ensure(is_true, "I9 completeness", || format!("{} was told {gap:?}", self.user))?;
                 self.tell(&channel, gap.from, gap.to, false)

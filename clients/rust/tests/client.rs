@@ -67,8 +67,19 @@ impl Server {
         if peer.connect.as_ref().unwrap().device.is_some() {
             let Some(Packet::List(list)) = peer.hear().await else { panic!("no LIST") };
             let (channel, request) = (channel(), list.request);
-            let conversation =
-                Conversation { channel, flags: 0, epoch: 1, head: 0, sync_from: 0, read: 0, image: Bytes::new() };
+            let conversation = Conversation {
+                channel,
+                flags: 0,
+                epoch: 1,
+                head: 0,
+                sync_from: 0,
+                read: 0,
+                unread: 0,
+                mentions: 0,
+                muted_until_ms: 0,
+                cleared: 0,
+                image: Bytes::new(),
+            };
             let conversations = if list.token.is_empty() { vec![conversation] } else { Vec::new() };
             let (token, next) = (Bytes::from_static(b"t"), Bytes::new());
             let (reason, tlvs) = (Reason::Ok, Tlvs::new());
