@@ -17,7 +17,7 @@ use crate::{
 };
 
 /// By so much the rate is raised while the server keeps up.
-const STEP: f64 = 1.25;
+const STEP: f64 = 1.4;
 /// It keeps up when it accepts this part of the rate.
 const KEEPS_UP: f64 = 0.97;
 /// How long each rate is tried, seconds.
@@ -35,7 +35,7 @@ pub struct Overload {
     #[arg(long, default_value_t = 10)]
     seconds: u32,
     /// Messages a second with which the search for the saturating rate begins
-    #[arg(long, default_value_t = 20_000.0)]
+    #[arg(long, default_value_t = 5_000.0)]
     from: f64,
     /// Only the result, as JSON
     #[arg(long)]
