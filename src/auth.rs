@@ -155,7 +155,7 @@ impl Verifier {
         let header = jsonwebtoken::decode_header(token)
             .map_err(|_| AuthError::Refused("the token's header cannot be read, or names an unknown algorithm"))?;
         let key = self.key_for(&header)?;
-        if !read_tag(signature).is_some_and(|tag| hmac::verify(key, signed, &tag).is_ok()) {
+        if read_tag(signature).is_none_or(|tag| hmac::verify(key, signed, &tag).is_err()) {
             return Err(AuthError::Refused("the token's signature is not by a key of this server"));
         }
         // The signature has been looked at above, once, with a key that is set up already.
