@@ -12,8 +12,8 @@ use bytes::Bytes;
 
 use crate::memory::Hold;
 
-/// Zeros are written in pieces of this size, each synced before the next: what a sync of the log may find before it in
-/// the drive's queue.
+/// Zeros are written in pieces of this size; where each is synced before the next, it is all that a sync of the log finds
+/// before it in the drive's queue.
 pub(crate) const PIECE: usize = 1 << 20;
 
 /// The place of the segments.
@@ -66,8 +66,14 @@ impl Disk {
 
     /// Makes a segment of `len` bytes that begins with `head` and goes on with zeros; durable on return. The zeros are
     /// written, so that later writes find their blocks allocated and a sync has no metadata to write. `before` is called
-    /// with the offset of each piece before it is written.
-    pub(crate) fn create(&self, number: u32, head: &[u8], len: u64, before: impl FnMut(u64)) -> io::Result<Segment> {
+    /// with the offset of each piece before it is written, and says whether that piece is synced on its own.
+    pub(crate) fn create(
+        &self,
+        number: u32,
+        head: &[u8],
+        len: u64,
+        before: impl FnMut(u64) -> bool,
+    ) -> io::Result<Segment> {
         let dir = match self {
             Self::Files(dir) => dir,
             Self::Memory(hold) => {
@@ -184,14 +190,16 @@ impl Segment {
     }
 }
 
-fn write_zeros(file: &File, len: u64, mut before: impl FnMut(u64)) -> io::Result<()> {
+fn write_zeros(file: &File, len: u64, mut before: impl FnMut(u64) -> bool) -> io::Result<()> {
     let zeros = vec![0; PIECE];
     let mut at = 0;
     while at < len {
-        before(at);
+        let is_synced = before(at);
         let piece = usize::try_from(len - at).unwrap_or(PIECE).min(PIECE);
         file.write_all_at(zeros.get(..piece).unwrap_or(&zeros), at)?;
-        file.sync_data()?;
+        if is_synced {
+            file.sync_data()?;
+        }
         at += piece as u64;
     }
     Ok(())
@@ -205,6 +213,6 @@ pub(crate) fn sync_dir(dir: &Path) -> io::Result<()> {
 /// Makes a file of `len` allocated bytes.
 pub(crate) fn allocate(path: &Path, len: u64) -> io::Result<()> {
     let file = File::options().write(true).create(true).truncate(true).open(path)?;
-    write_zeros(&file, len, |_| {})?;
+    write_zeros(&file, len, |_| false)?;
     file.sync_all()
 }

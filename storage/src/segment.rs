@@ -194,7 +194,7 @@ impl Preparer {
         }
         self.ready = None;
         let len = self.sizes.len.max(need);
-        self.disk.create(number, &head(self.id, number), len, |_| {}).map(|segment| (segment, len))
+        self.disk.create(number, &head(self.id, number), len, |_| false).map(|segment| (segment, len))
     }
 }
 
@@ -245,6 +245,8 @@ fn make_paced(disk: &Disk, id: u64, number: u32, sizes: Sizes, orders: &Receiver
         if cold > 0 {
             disk.forget(cold, at, PIECE);
         }
+        // Who is in a hurry waits for all of it.
+        pace.reach < u64::MAX
     })
 }
 
