@@ -2,13 +2,13 @@
 
 use bytes::Bytes;
 use postrider_protocol::{
-    HEADER_BYTES, Reason, Tlvs,
+    Reason, Tlvs,
     packet::{Packet, ReplyPacket, SendackPacket},
     tag,
 };
 
 /// What most answers take: a SENDACK without TLVs.
-pub(super) const ANSWER_BYTES: usize = HEADER_BYTES + 26;
+pub(super) const ANSWER_BYTES: usize = SendackPacket::FRAME_BYTES;
 
 /// A refusal: the reason, when to come back, and what is wrong.
 #[derive(Clone, Copy, Debug)]
@@ -58,6 +58,10 @@ impl Outcome {
 
     /// Appends the SENDACK of the SEND with this number.
     pub(super) fn write_sendack(&self, out: &mut Vec<u8>, number: u64) {
+        if let Self::Stored { seq, time_ms } = *self {
+            out.extend_from_slice(&SendackPacket::stored(number, seq, time_ms));
+            return;
+        }
         let (reason, seq, time_ms, tlvs) = self.fields();
         Packet::Sendack(SendackPacket { number, reason, seq, time_ms, tlvs }).encode(out);
     }

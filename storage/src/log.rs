@@ -17,7 +17,7 @@ use crate::{
     disk::{Disk, Segment},
     lock::Lock,
     plant,
-    segment::{DIRECTORY_MAX, Directory, Preparer, SEGMENT_HEAD},
+    segment::{DIRECTORY_MAX, Directory, Preparer, SEGMENT_HEAD, Sizes},
     slots::PerSlot,
     space::Space,
 };
@@ -34,7 +34,7 @@ pub(crate) type Epochs = Arc<PerSlot<AtomicU32>>;
 pub(crate) struct Start {
     pub disk: Disk,
     pub id: u64,
-    pub segment_bytes: u64,
+    pub sizes: Sizes,
     /// Number of the next batch, and CRC of the one before.
     pub next: (u64, u32),
     /// Number of the segment to begin, and itself when it is there already.
@@ -74,7 +74,7 @@ impl Log {
     /// Goes on where recovery ended; what is before `start.next` is synced.
     pub(crate) fn start(start: Start) -> Result<Self, LogError> {
         let what = || format!("preparing {}", start.disk.name(start.segment));
-        let mut preparer = Preparer::new(start.disk.clone(), start.id, start.segment_bytes)
+        let mut preparer = Preparer::new(start.disk.clone(), start.id, start.sizes)
             .map_err(LogError::io("starting the thread that prepares segments"))?;
         let (segment, capacity) = match start.prepared {
             Some(prepared) => prepared,
@@ -228,6 +228,7 @@ impl Log {
         let what = || format!("writing {}", self.disk.name(self.number));
         self.segment.write_all_at(bytes, start as u64).map_err(|error| LogError::io(what())(error))?;
         self.offset += bytes.len();
+        self.preparer.reached(self.offset as u64);
         self.next = (self.next.0 + 1, crc);
         Ok(start)
     }
