@@ -3,7 +3,6 @@
 use std::{
     fs::{self, File},
     io,
-    num::NonZeroU64,
     os::unix::fs::FileExt,
     path::{Path, PathBuf},
 };
@@ -93,16 +92,6 @@ impl Disk {
             return Err(error);
         }
         Ok(Segment::File(file))
-    }
-
-    /// Lets the system forget what it holds in memory of the `len` bytes from `offset` of a segment that is synced.
-    /// Only a hint: that it is not taken, or the segment is gone, is no failure.
-    pub(crate) fn forget(&self, number: u32, offset: u64, len: usize) {
-        if let Self::Files(dir) = self
-            && let Ok(file) = File::open(Self::path(dir, number))
-        {
-            let _ = rustix::fs::fadvise(&file, offset, NonZeroU64::new(len as u64), rustix::fs::Advice::DontNeed);
-        }
     }
 
     /// Opens a segment.

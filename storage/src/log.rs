@@ -17,7 +17,7 @@ use crate::{
     disk::{Disk, Segment},
     lock::Lock,
     plant,
-    segment::{DIRECTORY_MAX, Directory, Preparer, SEGMENT_HEAD, Sizes},
+    segment::{DIRECTORY_MAX, Directory, Preparer, SEGMENT_HEAD},
     slots::PerSlot,
     space::Space,
 };
@@ -34,7 +34,7 @@ pub(crate) type Epochs = Arc<PerSlot<AtomicU32>>;
 pub(crate) struct Start {
     pub disk: Disk,
     pub id: u64,
-    pub sizes: Sizes,
+    pub segment_bytes: u64,
     /// Number of the next batch, and CRC of the one before.
     pub next: (u64, u32),
     /// Number of the segment to begin, and itself when it is there already.
@@ -74,7 +74,7 @@ impl Log {
     /// Goes on where recovery ended; what is before `start.next` is synced.
     pub(crate) fn start(start: Start) -> Result<Self, LogError> {
         let what = || format!("preparing {}", start.disk.name(start.segment));
-        let mut preparer = Preparer::new(start.disk.clone(), start.id, start.sizes)
+        let mut preparer = Preparer::new(start.disk.clone(), start.id, start.segment_bytes)
             .map_err(LogError::io("starting the thread that prepares segments"))?;
         let (segment, capacity) = match start.prepared {
             Some(prepared) => prepared,

@@ -14,7 +14,6 @@ use crate::{
     lock::Lock,
     log::{self, Start},
     memory::Hold,
-    segment::Sizes,
     space::{self, Space},
     whole::Folder,
 };
@@ -55,12 +54,6 @@ impl Options {
             ballast_bytes: 64 * MIB,
             retention: Retention::KEEP,
         }
-    }
-
-    /// As much of the log stays in the system's memory as the store has blocks of: what devices come back for.
-    fn sizes(&self) -> Sizes {
-        let warm = u32::try_from(self.window_bytes.div_ceil(self.segment_bytes)).unwrap_or(u32::MAX);
-        Sizes { len: self.segment_bytes, warm }
     }
 
     fn check(&self) -> Result<(), OpenError> {
@@ -276,7 +269,7 @@ impl Opening<'_> {
         let start = Start {
             disk: disk.clone(),
             id: self.place.id,
-            sizes: self.options.sizes(),
+            segment_bytes: self.options.segment_bytes,
             next: scan.next,
             segment,
             prepared,

@@ -93,27 +93,17 @@ pub(crate) fn has_directory(bytes: &[u8], at: usize, id: u64) -> bool {
 }
 
 /// Makes the next segment ahead of need: on a thread for files, when asked in memory. The thread keeps twice as far as
-/// the log has come in the segment before it, so that the drive has few zeros to write at a time, and the system needs
-/// no more memory for them than it is given back: as it goes, what is in memory of an old segment is let go of.
+/// the log has come in the segment before it, so that the drive has few zeros to write at a time.
 #[derive(Debug)]
 pub(crate) struct Preparer {
     disk: Disk,
     id: u64,
-    sizes: Sizes,
+    segment_bytes: u64,
     worker: Option<Worker>,
     pending: Option<u32>,
     /// How far the log has come, as the thread was told.
     told: u64,
     ready: Option<(u32, Segment)>,
-}
-
-/// Sizes of segments.
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct Sizes {
-    /// Bytes of one.
-    pub len: u64,
-    /// So many of the newest may stay in the system's memory.
-    pub warm: u32,
 }
 
 #[derive(Debug)]
@@ -132,13 +122,13 @@ enum Order {
 }
 
 impl Preparer {
-    /// One that makes segments of these sizes.
-    pub(crate) fn new(disk: Disk, id: u64, sizes: Sizes) -> io::Result<Self> {
+    /// One that makes segments of so many bytes.
+    pub(crate) fn new(disk: Disk, id: u64, segment_bytes: u64) -> io::Result<Self> {
         let worker = match &disk {
             Disk::Memory(_) => None,
-            Disk::Files(_) => Some(Worker::start(disk.clone(), id, sizes)?),
+            Disk::Files(_) => Some(Worker::start(disk.clone(), id, segment_bytes)?),
         };
-        Ok(Self { disk, id, sizes, worker, pending: None, told: 0, ready: None })
+        Ok(Self { disk, id, segment_bytes, worker, pending: None, told: 0, ready: None })
     }
 
     /// Begins to make segment `number`, unless one is being made or ready.
@@ -187,25 +177,25 @@ impl Preparer {
         {
             self.ready = worker.made.recv().ok().and_then(Result::ok);
         }
-        if need <= self.sizes.len
+        if need <= self.segment_bytes
             && let Some((_, segment)) = self.ready.take_if(|(ready, _)| *ready == number)
         {
-            return Ok((segment, self.sizes.len));
+            return Ok((segment, self.segment_bytes));
         }
         self.ready = None;
-        let len = self.sizes.len.max(need);
+        let len = self.segment_bytes.max(need);
         self.disk.create(number, &head(self.id, number), len, |_| false).map(|segment| (segment, len))
     }
 }
 
 impl Worker {
-    fn start(disk: Disk, id: u64, sizes: Sizes) -> io::Result<Self> {
+    fn start(disk: Disk, id: u64, segment_bytes: u64) -> io::Result<Self> {
         let (ask, orders) = channel();
         let (make, made) = channel();
         let work = move || {
             while let Ok(order) = orders.recv() {
                 let Order::Make(number) = order else { continue };
-                let segment = make_paced(&disk, id, number, sizes, &orders);
+                let segment = make_paced(&disk, id, number, segment_bytes, &orders);
                 if make.send(segment.map(|segment| (number, segment))).is_err() {
                     return;
                 }
@@ -236,15 +226,10 @@ impl Pace<'_> {
 }
 
 /// Makes segment `number`, piece by piece as `orders` say.
-fn make_paced(disk: &Disk, id: u64, number: u32, sizes: Sizes, orders: &Receiver<Order>) -> io::Result<Segment> {
-    // The one before it is being written.
-    let cold = number.saturating_sub(1).saturating_sub(sizes.warm);
+fn make_paced(disk: &Disk, id: u64, number: u32, len: u64, orders: &Receiver<Order>) -> io::Result<Segment> {
     let mut pace = Pace { reach: 0, orders };
-    disk.create(number, &head(id, number), sizes.len, |at| {
+    disk.create(number, &head(id, number), len, |at| {
         pace.wait(at);
-        if cold > 0 {
-            disk.forget(cold, at, PIECE);
-        }
         // Who is in a hurry waits for all of it.
         pace.reach < u64::MAX
     })
@@ -287,7 +272,7 @@ mod tests {
     fn a_segment_that_is_needed_early_is_whole() {
         let dir = tempfile::tempdir().unwrap();
         let disk = Disk::Files(dir.path().to_path_buf());
-        let mut preparer = Preparer::new(disk.clone(), 7, Sizes { len: 4 * MIB, warm: 1 }).unwrap();
+        let mut preparer = Preparer::new(disk.clone(), 7, 4 * MIB).unwrap();
         preparer.ask(1);
         preparer.reached(MIB);
         let (_, capacity) = preparer.take(1, 100).unwrap();
