@@ -263,6 +263,8 @@ fn no_more_wait_than_may() {
         assert_eq!(alice.answer(&name, false, &[users[0]]).reason, Reason::Ok);
         assert_eq!(carol.join(&name, "").reason, Reason::Ok);
         assert_eq!(alice.change(Method::GroupInvite, &name, &[users[0]]).reason, Reason::TooMany);
+        let also = [users[0], &carol.user];
+        assert_eq!(alice.change(Method::GroupInvite, &name, &also).reason, Reason::TooMany, "one who asked beside");
         assert_eq!(alice.change(Method::GroupAdd, &name, &[users[1]]).seq, 2, "who joins waits no more");
         assert_eq!(alice.change(Method::GroupInvite, &name, &[users[0]]).reason, Reason::Ok);
     });

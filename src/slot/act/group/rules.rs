@@ -164,18 +164,17 @@ fn invite(case: &Case<'_>, group: &Group, own: Member, users: &[Id]) -> Result<V
     if let Some(refusal) = refusal {
         return Ok(refusal.into());
     }
-    let (mut new, mut invited) = (0_usize, None);
+    let (mut new, mut done) = (0_usize, Some(0));
     for user in users {
-        match request_of(case, user)? {
-            Some(row) if row.is_invitation => invited = invited.max(Some(row.time_ms)),
-            Some(_) => return Ok(Verdict::quiet()),
-            None => new += 1,
-        }
+        let row = request_of(case, user)?;
+        new = new.saturating_add(usize::from(row.is_none()));
+        let invited = row.filter(|row| row.is_invitation).map(|row| row.time_ms);
+        done = done.zip(invited).map(|(one, other)| one.max(other));
     }
-    Ok(match (new, invited) {
-        (0, Some(time_ms)) => Verdict::Done { seq: 0, time_ms },
-        _ if case.waiting()?.saturating_add(new) > GROUP_REQUESTS => too_many_waiting().into(),
-        _ => Verdict::quiet(),
+    Ok(match done {
+        Some(time_ms) => Verdict::Done { seq: 0, time_ms },
+        None if new > 0 && case.waiting()?.saturating_add(new) > GROUP_REQUESTS => too_many_waiting().into(),
+        None => Verdict::quiet(),
     })
 }
 
