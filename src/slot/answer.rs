@@ -29,6 +29,16 @@ impl Refusal {
         Self { reason, retry_after_ms: Some(retry_after_ms), detail }
     }
 
+    /// The channel does not exist, or not for this user: the two cannot be told apart.
+    pub(super) const fn no_channel() -> Self {
+        Self::new(Reason::NoChannel, "no such channel for this user")
+    }
+
+    /// The group was dismissed.
+    pub(super) const fn dismissed() -> Self {
+        Self::new(Reason::Dismissed, "the group was dismissed")
+    }
+
     fn tlvs(&self) -> Tlvs {
         let retry_after = self.retry_after_ms.map(u32::to_be_bytes);
         let retry_after = retry_after.as_ref().map(|bytes| (tag::RETRY_AFTER_MS, &bytes[..]));
