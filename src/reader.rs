@@ -5,8 +5,12 @@ mod call;
 mod groups;
 mod list;
 mod sync;
+mod targets;
 
-use std::sync::Arc;
+use std::sync::{
+    Arc,
+    atomic::{AtomicU64, Ordering},
+};
 
 use postrider_protocol::{Channel, Id};
 use postrider_storage::{ConversationRow, Found, Store, StoreError};
@@ -45,6 +49,8 @@ pub struct Reader {
     lookup: Lookup,
     limits: ReadLimits,
     metrics: Arc<Metrics>,
+    /// The latest time that was read at: what has gone away stays away when the clock goes back.
+    latest_ms: AtomicU64,
 }
 
 /// The committed end of a channel, wherever it is held.
@@ -59,7 +65,13 @@ impl Reader {
     #[must_use]
     pub fn new(lookup: Lookup, limits: ReadLimits, metrics: Arc<Metrics>) -> Self {
         let (store, view) = (Arc::clone(lookup.store()), Arc::clone(lookup.view()));
-        Self { store, view, lookup, limits, metrics }
+        Self { store, view, lookup, limits, metrics, latest_ms: AtomicU64::new(0) }
+    }
+
+    /// The time by which messages go away: never before one that was seen, in the log or by a reader.
+    fn expiry_ms(&self, now_ms: u64, end_ms: u64) -> u64 {
+        let now_ms = now_ms.max(end_ms);
+        self.latest_ms.fetch_max(now_ms, Ordering::AcqRel).max(now_ms)
     }
 
     fn row(&self, asker: &Asker, channel: &Channel) -> Result<Option<ConversationRow>, StoreError> {

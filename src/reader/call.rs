@@ -48,16 +48,18 @@ impl From<DecodeError> for Answer {
 }
 
 impl Reader {
-    /// The answer to a CALL that changes nothing.
+    /// The answer to a CALL that changes nothing, at `now_ms` (since 1970).
     ///
     /// # Errors
     /// When the store cannot be read.
-    pub fn call(&self, asker: &Asker, call: &CallPacket) -> Result<Packet, StoreError> {
+    pub fn call(&self, asker: &Asker, call: &CallPacket, now_ms: u64) -> Result<Packet, StoreError> {
         let fields = call.fields.clone();
         let answer = match Method::from_number(call.method) {
             Some(Method::GroupMembers) => self.group_members(asker, fields)?,
             Some(Method::GroupInfo) => self.group_info(asker, fields)?,
             Some(Method::GroupRequests) => self.group_requests(asker, fields)?,
+            Some(Method::Pins) => self.pins(asker, fields, now_ms)?,
+            Some(Method::Edits) => self.edits(asker, fields, now_ms)?,
             _ => Answer::refused(Reason::UnknownMethod, "method"),
         };
         let (reason, fields, tlvs) = match answer {
