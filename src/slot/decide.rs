@@ -12,11 +12,12 @@ use super::{
     case::Case,
     command::{Answers, Command, Origin, Submission},
     decided::{Audience, Decided},
+    device::DeviceRules,
     draft::{Draft, check_packet},
     state::Slot,
     worker_of,
 };
-use crate::{lookup::Lookup, metrics::Metrics, rate::Rates};
+use crate::{lookup::Lookup, metrics::Metrics, quota::Quotas, rate::Rates};
 
 /// Two clocks, read once for each batch.
 #[derive(Clone, Copy, Debug)]
@@ -36,6 +37,10 @@ pub struct Rules {
     pub busy_after_ms: u64,
     /// How much each user may send.
     pub rates: Rates,
+    /// How much users, channels, connections and tenants may use.
+    pub quotas: Arc<Quotas>,
+    /// What holds for the devices of each user.
+    pub devices: DeviceRules,
     /// Set while there is too little space to store anything.
     pub full: AtomicBool,
     /// Counters.
@@ -112,6 +117,7 @@ impl Decider {
                 outcome.write_reply(out, *request);
             }
             Command::Cursor { channel, seq } => self.cursor(origin, channel, *seq)?,
+            Command::Came { fields, .. } => self.came(origin, fields)?,
         }
         Ok(())
     }
@@ -137,14 +143,22 @@ impl Decider {
         let message = ImageKind::Message.number();
         let numbers = (packet.number, packet.oldest);
         let mut draft = Draft::new(message, numbers, packet.flags, &packet.channel, tlvs, &packet.body);
-        let Some(case) = self.case(origin, draft.channel, true, late)? else { return Ok(Outcome::elsewhere()) };
+        let Some(mut case) = self.case(origin, draft.channel, true, late)? else { return Ok(Outcome::elsewhere()) };
         if let Some(outcome) = case.admit(&draft) {
             return Ok(outcome);
         }
         let audience = match draft.channel.kind() {
-            ChannelKind::Person if draft.channel.side_of(origin.user.as_bytes()).is_some() => Some(Audience::Person),
+            ChannelKind::Person => match draft.channel.side_of(origin.user.as_bytes()) {
+                Some(side) => {
+                    if let Some(refusal) = case.shut(side)? {
+                        return Ok(Outcome::Refused(refusal));
+                    }
+                    Some(Audience::Person)
+                }
+                None => None,
+            },
             ChannelKind::Group => case.group().map(|group| Audience::Members(Arc::clone(group))),
-            _ => None,
+            ChannelKind::User => None,
         };
         let Some(audience) = audience else {
             return Ok(Outcome::Refused(Refusal::new(Reason::NoChannel, "no such channel for this user")));

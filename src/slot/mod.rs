@@ -9,6 +9,8 @@ mod cursor;
 mod decide;
 mod decided;
 mod dedup;
+mod device;
+mod door;
 mod draft;
 mod state;
 
@@ -16,6 +18,7 @@ pub use act::Act;
 pub use command::{Answers, Command, Origin, Stuck, Submission};
 pub use decide::{Decider, Now, Rules};
 pub use decided::{Accepted, Audience, Decided, Group, Run};
+pub use device::{DeviceRules, is_news};
 
 /// Which worker, of `workers`, owns `slot`.
 #[must_use]

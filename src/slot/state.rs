@@ -6,7 +6,7 @@ use std::sync::Arc;
 use postrider_protocol::{Channel, ChannelKind, Id};
 use postrider_storage::{GroupRow, OfState, SenderTable, SlotState, StateKey, Store, StoreError, plant};
 
-use super::decided::Group;
+use super::{decided::Group, door::Door};
 use crate::{keyed::Keyed, uncovered::Uncovered};
 
 /// A slot lets go of covered rows when it holds more than this many.
@@ -23,6 +23,8 @@ pub(super) struct ChannelState {
     pub position: u64,
     /// A group that was created.
     pub group: Option<Arc<Group>>,
+    /// Who of the two users of a person channel may write to the other.
+    pub door: Door,
     /// State rows that were changed and may not be in the store yet.
     pub rows: Uncovered,
 }
@@ -139,5 +141,5 @@ fn load_channel(store: &Store, tenant: u32, channel: &Channel) -> Result<Channel
     }
     let row = row.unwrap_or_default();
     let (channel, rows) = (channel.detached(), Uncovered::default());
-    Ok(ChannelState { channel, head: row.head, position: row.position, group, rows })
+    Ok(ChannelState { channel, head: row.head, position: row.position, group, door: Door::default(), rows })
 }

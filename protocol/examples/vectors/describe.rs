@@ -1,5 +1,8 @@
 //! Bytes and decoded values in the words of the golden vectors (protocol/vectors/README.md).
 
+#[path = "people.rs"]
+mod people;
+
 use bytes::Bytes;
 use postrider_protocol::{
     Channel, ChannelKind, From, Id, Image, Tlvs,
@@ -212,6 +215,6 @@ pub fn method(what: &str) -> Method {
             groups::write_users(&mut out, &users);
             Ok((out, json!({ "users": ids(&users) })))
         },
-        _ => panic!("no such method vector: {what}"),
+        _ => people::method(what),
     }
 }

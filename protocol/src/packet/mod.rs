@@ -6,9 +6,11 @@ pub mod groups;
 mod list;
 pub mod marks;
 mod notice;
+pub mod people;
 mod send;
 mod small;
 mod sync;
+pub mod usage;
 
 use alloc::vec::Vec;
 

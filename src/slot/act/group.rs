@@ -55,6 +55,11 @@ impl GroupAct {
     }
 
     pub(super) fn decide(&self, case: &Case<'_>) -> Result<Verdict, StoreError> {
+        if let Self::Create(users) | Self::Add(users) = self
+            && case.is_blocked_by_any(users)?
+        {
+            return Ok(Refusal::new(Reason::NotAllowed, "one of them blocks the caller").into());
+        }
         if let Self::Create(users) = self {
             return Ok(create(case, users));
         }

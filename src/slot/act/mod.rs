@@ -3,12 +3,14 @@
 
 mod group;
 mod mark;
+mod person;
 
 use postrider_protocol::{Channel, DecodeError, Id, Method, Tlvs, packet::CallPacket};
 use postrider_storage::StoreError;
 
 use group::GroupAct;
 use mark::MarkAct;
+use person::PersonAct;
 
 use super::{
     answer::{Outcome, Refusal},
@@ -26,6 +28,8 @@ pub enum Act {
     Group(GroupAct),
     /// About a user's view of a channel.
     Mark(MarkAct),
+    /// About users.
+    Person(PersonAct),
 }
 
 /// The entry that an act comes to when it is accepted: the same for the same fields, so that a repetition is known.
@@ -66,13 +70,27 @@ impl From<Refusal> for Verdict {
 }
 
 impl Act {
-    /// What a CALL of `method`, which changes something, asks for, and the channel that decides it.
+    /// What a CALL of `method`, which changes something, by `user` on `device` asks for, and the channel that decides it.
     ///
     /// # Errors
     /// `MALFORMED` when the fields do not follow the method's layout.
-    pub fn read(method: Method, call: &CallPacket, user: &Id) -> Result<(Channel, Self), DecodeError> {
+    pub fn read(
+        method: Method,
+        call: &CallPacket,
+        user: &Id,
+        device: Option<&Id>,
+    ) -> Result<(Channel, Self), DecodeError> {
         match method {
             Method::Read => MarkAct::read(method, call.fields.clone()).map(|(channel, act)| (channel, Self::Mark(act))),
+            Method::ProfileSet
+            | Method::DeviceRemove
+            | Method::Block
+            | Method::ContactAsk
+            | Method::ContactAnswer
+            | Method::ContactRemove
+            | Method::ContactNote => {
+                PersonAct::read(method, call, user, device).map(|(channel, act)| (channel, Self::Person(act)))
+            }
             _ => GroupAct::read(method, call.fields.clone(), user).map(|(group, act)| (group, Self::Group(act))),
         }
     }
@@ -81,6 +99,7 @@ impl Act {
         match self {
             Self::Group(act) => act.asked(),
             Self::Mark(act) => act.asked(),
+            Self::Person(act) => act.asked(),
         }
     }
 
@@ -88,6 +107,7 @@ impl Act {
         match self {
             Self::Group(act) => act.decide(case),
             Self::Mark(act) => act.decide(case),
+            Self::Person(act) => act.decide(case),
         }
     }
 }
