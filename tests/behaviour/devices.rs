@@ -15,6 +15,11 @@ use crate::harness::{
     Client, Server, World, channel_of, claims, connect_packet, everywhere, id, now_s, on_all, sign, until,
 };
 
+/// A token was issued so many seconds ago, before anything is removed in a test.
+const OLD: i64 = -600;
+/// Or so many seconds from now, which a server takes for the clocks' sake: after everything that is removed.
+const NEW: i64 = 25;
+
 /// CONNECT of a device that tells its platform, with a token issued so many seconds from now.
 fn packet(user: &str, device: &str, platform: &str, later: i64) -> ConnectPacket {
     let iat = now_s().saturating_add_signed(later);
@@ -27,9 +32,21 @@ fn packet(user: &str, device: &str, platform: &str, later: i64) -> ConnectPacket
     }
 }
 
-fn connect(world: World<'_>, user: &str, device: &str, platform: &str, later: i64) -> Result<Client, ConnackPacket> {
+fn try_connect(world: World<'_>, user: &str, device: &str, later: i64) -> Result<Client, ConnackPacket> {
     let user = world.name(user);
-    Client::connect_by(world.server, world.via, &user, &packet(&user, device, platform, later))
+    Client::connect_by(world.server, world.via, &user, &packet(&user, device, "", later))
+}
+
+/// A connection by an old token of a device that tells its platform.
+fn connect(world: World<'_>, user: &str, device: &str, platform: &str) -> Client {
+    let user = world.name(user);
+    Client::connect_by(world.server, world.via, &user, &packet(&user, device, platform, OLD)).unwrap()
+}
+
+#[track_caller]
+fn is_refused(world: World<'_>, user: &str, device: &str) {
+    let connack = try_connect(world, user, device, OLD).err().expect("a refusal");
+    assert_eq!((connack.reason, connack.user), (Reason::DeviceRemoved, None), "{device}");
 }
 
 /// The devices that the client's user has.
@@ -69,8 +86,8 @@ fn ok(reply: ReplyPacket) {
 fn a_device_is_known_with_what_it_told_last_and_outlives_a_crash() {
     let mut server = Server::start(&[]);
     on_all(&server, |world| {
-        let mut phone = connect(world, "alice", "phone", "ios", 0).unwrap();
-        let tablet = connect(world, "alice", "tablet", "android", 0).unwrap();
+        let mut phone = connect(world, "alice", "phone", "ios");
+        let tablet = connect(world, "alice", "tablet", "android");
         let known = become_known(&mut phone, &["phone", "tablet"]);
         assert_eq!(
             known.iter().map(|device| (device.is_this, device.is_online)).collect::<Vec<_>>(),
@@ -83,7 +100,7 @@ fn a_device_is_known_with_what_it_told_last_and_outlives_a_crash() {
             devices(&mut phone).iter().all(|it| it.is_online == it.is_this).then_some(())
         });
         // What it tells is kept when it tells something else.
-        let mut tablet = connect(world, "alice", "tablet", "ios", 0).unwrap();
+        let mut tablet = connect(world, "alice", "tablet", "ios");
         let again = until("news of the tablet", || {
             devices(&mut tablet).into_iter().find(|it| it.fields.get_text(tag::PLATFORM) == Some("ios") && it.is_this)
         });
@@ -102,26 +119,25 @@ fn a_device_is_known_with_what_it_told_last_and_outlives_a_crash() {
 fn a_removed_device_is_ended_and_its_old_tokens_are_refused() {
     let mut server = Server::start(&[]);
     on_all(&server, |world| {
-        let mut phone = connect(world, "alice", "phone", "", 0).unwrap();
-        let mut lost = connect(world, "alice", "lost", "", 0).unwrap();
+        let mut phone = connect(world, "alice", "phone", "");
+        let mut lost = connect(world, "alice", "lost", "");
         become_known(&mut phone, &["lost", "phone"]);
         let start = std::time::Instant::now();
         ok(remove(&mut phone, "lost"));
         lost.ends_with(Reason::DeviceRemoved);
         assert!(start.elapsed().as_secs() < 2, "I15");
         assert_eq!(names(&devices(&mut phone)), ["phone"]);
-        assert_eq!(connect(world, "alice", "lost", "", 0).err().unwrap().reason, Reason::DeviceRemoved);
+        is_refused(world, "alice", "lost");
         ok(remove(&mut phone, "lost"));
         phone.ping();
     });
     server.crash_and_restart();
     on_all(&server, |world| {
-        let refused = connect(world, "alice", "lost", "", 0).err().unwrap();
-        assert_eq!((refused.reason, refused.user), (Reason::DeviceRemoved, None));
-        let mut back = connect(world, "alice", "lost", "", 25).unwrap();
+        is_refused(world, "alice", "lost");
+        let mut back = try_connect(world, "alice", "lost", NEW).unwrap();
         become_known(&mut back, &["lost", "phone"]);
         // The old token is refused still, and the connection by the new one does not suffer from it.
-        assert_eq!(connect(world, "alice", "lost", "", 0).err().unwrap().reason, Reason::DeviceRemoved);
+        is_refused(world, "alice", "lost");
         back.ping();
     });
 }
@@ -129,7 +145,7 @@ fn a_removed_device_is_ended_and_its_old_tokens_are_refused() {
 #[test]
 fn a_device_that_removes_itself_gets_its_answer_first() {
     everywhere(&[], |world| {
-        let mut phone = connect(world, "alice", "phone", "", 0).unwrap();
+        let mut phone = connect(world, "alice", "phone", "");
         ok(remove(&mut phone, "phone"));
         phone.ends_with(Reason::DeviceRemoved);
     });
@@ -139,10 +155,9 @@ fn a_device_that_removes_itself_gets_its_answer_first() {
 fn removing_all_others_keeps_the_caller_alone() {
     let mut server = Server::start(&[]);
     on_all(&server, |world| {
-        let mut phone = connect(world, "alice", "phone", "", 0).unwrap();
-        let mut others: Vec<_> =
-            ["a", "b", ""].into_iter().map(|device| connect(world, "alice", device, "", 0).unwrap()).collect();
-        let mut bob = connect(world, "bob", "phone", "", 0).unwrap();
+        let mut phone = connect(world, "alice", "phone", "");
+        let mut others: Vec<_> = ["a", "b", ""].into_iter().map(|device| connect(world, "alice", device, "")).collect();
+        let mut bob = connect(world, "bob", "phone", "");
         become_known(&mut phone, &["a", "b", "phone"]);
         ok(remove(&mut phone, ""));
         others.iter_mut().for_each(|other| _ = other.ends_with(Reason::DeviceRemoved));
@@ -153,15 +168,15 @@ fn removing_all_others_keeps_the_caller_alone() {
     server.crash_and_restart();
     on_all(&server, |world| {
         for device in ["a", "new", ""] {
-            assert_eq!(connect(world, "alice", device, "", 0).err().unwrap().reason, Reason::DeviceRemoved, "{device}");
+            is_refused(world, "alice", device);
         }
-        let mut phone = connect(world, "alice", "phone", "", 0).unwrap();
-        let mut other = connect(world, "alice", "a", "", 20).unwrap();
+        let mut phone = connect(world, "alice", "phone", "");
+        let mut other = try_connect(world, "alice", "a", NEW).unwrap();
         become_known(&mut phone, &["a", "phone"]);
         // Who is kept the next time was not kept the first time: what was refused then is refused for ever.
         ok(remove(&mut other, ""));
         phone.ends_with(Reason::DeviceRemoved);
-        assert_eq!(connect(world, "alice", "a", "", 0).err().unwrap().reason, Reason::DeviceRemoved);
+        is_refused(world, "alice", "a");
         other.ping();
     });
 }
@@ -169,11 +184,11 @@ fn removing_all_others_keeps_the_caller_alone() {
 #[test]
 fn a_removed_device_gets_nothing_of_what_is_sent_after_its_removal() {
     everywhere(&[], |world| {
-        let (mut phone, mut bob) = (connect(world, "alice", "phone", "", 0).unwrap(), world.connect("bob"));
+        let (mut phone, mut bob) = (connect(world, "alice", "phone", ""), world.connect("bob"));
         let channel = channel_of(&phone.user, &bob.user);
         for round in 0..10 {
             let device = format!("lost{round}");
-            let mut lost = connect(world, "alice", &device, "", 0).unwrap();
+            let mut lost = connect(world, "alice", &device, "");
             assert_eq!(bob.send(&channel, "before"), 2 * round + 1);
             assert_eq!(lost.recv().seq, 2 * round + 1);
             ok(remove(&mut phone, &device));
@@ -195,7 +210,7 @@ fn the_device_not_used_for_longest_makes_room() {
             ("a", &["a", "b", "c"]),
             ("d", &["a", "b", "d"]),
         ] {
-            let mut client = connect(world, "alice", device, "", 0).unwrap();
+            let mut client = connect(world, "alice", device, "");
             become_known(&mut client, expected);
             clients.push(client);
         }
@@ -214,7 +229,7 @@ fn only_so_many_devices_can_be_removed_one_by_one() {
         ok(remove(&mut caller, "device99"));
         ok(remove(&mut caller, ""));
         caller.ends_with(Reason::DeviceRemoved);
-        let mut caller = connect(world, "alice", "", "", 25).unwrap();
+        let mut caller = try_connect(world, "alice", "", NEW).unwrap();
         assert_eq!(devices(&mut caller), []);
     });
 }
@@ -224,7 +239,7 @@ fn only_so_many_devices_can_be_removed_one_by_one() {
 #[test]
 fn a_further_device_of_a_limited_platform_replaces_the_earliest() {
     everywhere(&["devices.connected=phone=2"], |world| {
-        let client = |device: &str, platform: &str| connect(world, "alice", device, platform, 0).unwrap();
+        let client = |device: &str, platform: &str| connect(world, "alice", device, platform);
         let (mut one, mut two, mut desk) = (client("one", "phone"), client("two", "phone"), client("desk", "desktop"));
         let mut three = client("three", "phone");
         let told = one.ends_with(Reason::Replaced);
@@ -232,11 +247,11 @@ fn a_further_device_of_a_limited_platform_replaces_the_earliest() {
         // The same device again takes its own place, not that of another.
         let mut again = client("three", "phone");
         three.ends_with(Reason::Replaced);
-        let (mut more, mut clock) = (client("more", "desktop"), packet(&world.name("alice"), "five", "phone", 0));
+        let (mut more, mut clock) = (client("more", "desktop"), packet(&world.name("alice"), "five", "phone", OLD));
         clock.tlvs = Tlvs::from_pairs([(tag::PLATFORM, &b"phone"[..]), (tag::CLIENT_TIME, &[0; 8])]);
         let mut five = Client::connect_by(world.server, world.via, &world.name("alice"), &clock).unwrap();
         two.ends_with(Reason::Replaced);
         [&mut again, &mut desk, &mut more, &mut five].into_iter().for_each(Client::ping);
-        connect(world, "bob", "b1", "phone", 0).unwrap().ping();
+        connect(world, "bob", "b1", "phone").ping();
     });
 }
