@@ -57,6 +57,10 @@ pub const REACTION_BYTES: usize = 32;
 pub const REACTIONS: usize = 20;
 /// Most pinned messages of a channel.
 pub const PINS: usize = 100;
+/// Longest body of a SIGNAL.
+pub const SIGNAL_BYTES: usize = 16_384;
+/// Most users whose presence one connection is told.
+pub const PRESENCE_WATCHED: usize = 1_000;
 
 /// Kinds of frames.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
