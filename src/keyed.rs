@@ -118,6 +118,11 @@ impl<V> Keyed<V> {
         }
     }
 
+    /// Shows every value; in no particular order.
+    pub fn each(&self, mut show: impl FnMut(u32, &V)) {
+        self.rows.iter().for_each(|row| show(row.tenant, &row.value));
+    }
+
     /// How many values there are.
     #[must_use]
     pub fn len(&self) -> usize {

@@ -2,6 +2,7 @@
 //! it runs on the blocking pool. The view is looked at before the store: what leaves the view is in the store.
 
 mod list;
+mod presence;
 mod sync;
 
 use std::sync::Arc;
@@ -13,7 +14,7 @@ use postrider_protocol::{
 };
 use postrider_storage::{ConversationRow, Found, Store, StoreError};
 
-use crate::{lookup::Lookup, metrics::Metrics, view::View};
+use crate::{lookup::Lookup, metrics::Metrics, notice::Notices, view::View};
 
 /// Bounds of answers.
 #[derive(Clone, Copy, Debug)]
@@ -47,6 +48,7 @@ pub struct Reader {
     lookup: Lookup,
     limits: ReadLimits,
     metrics: Arc<Metrics>,
+    notices: Arc<Notices>,
 }
 
 /// The committed end of a channel, wherever it is held.
@@ -59,9 +61,9 @@ struct End {
 impl Reader {
     /// Over the view and the store behind it.
     #[must_use]
-    pub fn new(lookup: Lookup, limits: ReadLimits, metrics: Arc<Metrics>) -> Self {
+    pub fn new(lookup: Lookup, limits: ReadLimits, metrics: Arc<Metrics>, notices: Arc<Notices>) -> Self {
         let (store, view) = (Arc::clone(lookup.store()), Arc::clone(lookup.view()));
-        Self { store, view, lookup, limits, metrics }
+        Self { store, view, lookup, limits, metrics, notices }
     }
 
     /// The answer to a CALL that changes nothing.

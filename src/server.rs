@@ -1,13 +1,13 @@
 //! Puts a server together from its configuration, starts it, and stops it in order: no new connections, what was
 //! accepted is finished, clients are told when to come back, the log is closed, the store filled.
 
-use std::sync::{Arc, atomic::AtomicBool};
+use std::sync::{Arc, Weak, atomic::AtomicBool};
 use std::time::Duration;
 
 use postrider_bridge::{AcceptRules, Origins};
 use postrider_protocol::{BODY_BYTES, FRAME_PAYLOAD_BYTES, Reason, packet::Limits, session::server::ServerTimers};
 use postrider_storage::{Opened, Options, Progress, Recovery, Retention};
-use tokio::{net::TcpListener, sync::Semaphore};
+use tokio::{net::TcpListener, sync::Semaphore, task::JoinHandle, time::MissedTickBehavior};
 use tokio_rustls::TlsAcceptor;
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
@@ -17,12 +17,15 @@ use crate::{
     commit::Committer,
     config::{self, Config},
     deliver::Deliverer,
+    health::Health,
     hub::Hub,
     lookup::Lookup,
     metrics::Metrics,
     net::{drive::Services, listener::Listener, tls::Certificates, transport::TransportKind},
+    notice::Notices,
     outbox::{Farewell, OutboxBounds},
     pipeline::{BatchLimits, Pipeline, Stages},
+    presence::{Keeper, Presence},
     rate::Rates,
     reader::{ReadLimits, Reader},
     session::{Issuer, Shared, Welcome},
@@ -32,6 +35,8 @@ use crate::{
 
 /// What waited longer than this for its turn is refused with `BUSY`.
 const BUSY_AFTER: Duration = Duration::from_secs(1);
+/// At the end what shares presence has so long to tell who went.
+const KEEPER_PATIENCE: Duration = Duration::from_secs(1);
 /// When clients of a server that stops should come back.
 const RETRY_AFTER_MS: u32 = 1_000;
 
@@ -39,6 +44,9 @@ const RETRY_AFTER_MS: u32 = 1_000;
 pub struct Server {
     services: Arc<Services>,
     pipeline: Pipeline,
+    /// What shares presence with other servers, until `last`.
+    keeper: Option<JoinHandle<()>>,
+    last: CancellationToken,
     tracker: TaskTracker,
     stop: CancellationToken,
     drain: Duration,
@@ -50,15 +58,22 @@ impl Server {
     ///
     /// # Errors
     /// What could not be opened, read or bound, and why.
-    pub async fn start(config: &Config, metrics: Arc<Metrics>) -> Result<Self, String> {
+    pub async fn start(config: &Config, metrics: Arc<Metrics>, health: Arc<Health>) -> Result<Self, String> {
         let clock = Clock::default();
         let verifier = Verifier::load(&config.auth.jwt)?;
         let certificates = load_certificates(config)?;
         let opened = open_storage(config)?;
-        let (services, pipeline) = assemble(config, opened, verifier, clock, metrics);
+        let hub = Arc::new(Hub::default());
+        let (presence, keeper) = presence(config, &hub, &metrics, health)?;
+        let (services, pipeline) = assemble(config, opened, verifier, clock, metrics, hub, presence);
+        let last = CancellationToken::new();
+        let keeper = keeper.map(|keeper| tokio::spawn(keeper.run(last.clone())));
+        tokio::spawn(tick(Arc::downgrade(&services.shared.notices), clock));
         let server = Self {
             services,
             pipeline,
+            keeper,
+            last,
             tracker: TaskTracker::new(),
             stop: CancellationToken::new(),
             drain: config.drain.timeout,
@@ -94,6 +109,11 @@ impl Server {
             .hub
             .close_all(&Farewell { retry_after_ms: Some(RETRY_AFTER_MS), ..Reason::Shutdown.into() });
         let drained = tokio::time::timeout(self.drain, self.tracker.wait()).await.is_ok();
+        self.last.cancel();
+        if let Some(keeper) = self.keeper {
+            // Sessions that it could not write go by themselves.
+            let _ = tokio::time::timeout(KEEPER_PATIENCE, keeper).await;
+        }
         // The queues' last clones are in here: the stages end after the last submission.
         drop(self.services);
         if !drained {
@@ -200,17 +220,14 @@ fn assemble(
     verifier: Verifier,
     clock: Clock,
     metrics: Arc<Metrics>,
+    hub: Arc<Hub>,
+    presence: Presence,
 ) -> (Arc<Services>, Pipeline) {
     let Opened { log, store, materialiser, slots, report } = opened;
     let view = Arc::new(View::new(&slots));
     let lookup = Lookup::new(Arc::clone(&store), Arc::clone(&view));
-    let hub = Arc::new(Hub::default());
     let session = &config.session;
-    let bounds = Arc::new(OutboxBounds::new(
-        session.queue_bytes.as_usize(),
-        session.queue_frames as usize,
-        session.queue_total_bytes.as_usize(),
-    ));
+    let bounds = Arc::new(bounds(session));
     let rules = Arc::new(Rules {
         max_members: config.groups.max_members as usize,
         busy_after_ms: millis(BUSY_AFTER),
@@ -218,6 +235,8 @@ fn assemble(
         full: AtomicBool::new(false),
         metrics: Arc::clone(&metrics),
     });
+    let notices = Notices::new(Arc::clone(&hub), Arc::clone(&bounds), lookup.clone(), Arc::clone(&metrics), presence);
+    let notices = Arc::new(notices);
     let workers = workers(config);
     metrics.slots_owned.set(i64::try_from(slots.len()).unwrap_or(i64::MAX));
     let deciders =
@@ -227,7 +246,7 @@ fn assemble(
     let stages = Stages {
         deciders,
         committer: Committer::new(log, &slots, Arc::clone(&view), Arc::clone(&metrics)),
-        deliverer: Deliverer::new(Arc::clone(&hub), Arc::clone(&bounds), Arc::clone(&metrics)),
+        deliverer: Deliverer::new(Arc::clone(&hub), Arc::clone(&bounds), Arc::clone(&metrics), Arc::clone(&notices)),
         materialiser,
         view: Arc::clone(&view),
         store: Arc::clone(&store),
@@ -249,18 +268,55 @@ fn assemble(
         workers,
         timers: timers(session),
         welcome: Welcome { verifier, limits: told_limits(config), issuer },
+        notices: Arc::clone(&notices),
         metrics: Arc::clone(&metrics),
     });
     let services = Arc::new(Services {
         shared,
         queues,
-        reader: Arc::new(Reader::new(lookup, read_limits(config), Arc::clone(&metrics))),
+        reader: Arc::new(Reader::new(lookup, read_limits(config), Arc::clone(&metrics), notices)),
         reads: Arc::new(Semaphore::new(reads(config))),
         clock,
         metrics,
         slow_after_ms: millis(session.slow_after),
     });
     (services, pipeline)
+}
+
+/// Where it is known who is online.
+fn presence(
+    config: &Config,
+    hub: &Arc<Hub>,
+    metrics: &Arc<Metrics>,
+    health: Arc<Health>,
+) -> Result<(Presence, Option<Keeper>), String> {
+    let grace_ms = millis(config.presence.grace);
+    match &config.redis.url {
+        None => Ok((Presence::local(Arc::clone(hub), grace_ms), None)),
+        Some(url) => {
+            let (presence, keeper) = Presence::redis(Arc::clone(hub), url, grace_ms, Arc::clone(metrics), health)?;
+            Ok((presence, Some(keeper)))
+        }
+    }
+}
+
+/// Lets notices that were gathered leave, once a second, while the server is there.
+async fn tick(notices: Weak<Notices>, clock: Clock) {
+    let mut every = tokio::time::interval(Duration::from_secs(1));
+    every.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    loop {
+        every.tick().await;
+        let Some(notices) = notices.upgrade() else { return };
+        let told = tokio::task::spawn_blocking(move || notices.tick(clock.now())).await;
+        if let Ok(Err(error)) = told {
+            tracing::error!(%error, "notices were not told");
+        }
+    }
+}
+
+fn bounds(session: &config::Session) -> OutboxBounds {
+    let (bytes, total) = (session.queue_bytes.as_usize(), session.queue_total_bytes.as_usize());
+    OutboxBounds::new(bytes, session.queue_frames as usize, total)
 }
 
 fn timers(session: &config::Session) -> ServerTimers {

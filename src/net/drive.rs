@@ -389,7 +389,7 @@ async fn read(services: Arc<Services>, request: ReadRequest) {
     let Ok(permit) = Arc::clone(&services.reads).acquire_owned().await else { return };
     let reading = tokio::task::spawn_blocking(move || {
         let start = std::time::Instant::now();
-        request.run(&services.reader, services.clock.now().wall_ms);
+        request.run(&services.reader, services.clock.now());
         services.metrics.read_duration.observe(start.elapsed().as_secs_f64());
         drop(permit);
     });

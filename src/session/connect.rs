@@ -15,6 +15,7 @@ use super::Session;
 use crate::{
     auth::{Identity, Verifier},
     outbox::Farewell,
+    presence::platform,
     slot::{Now, Origin, Stuck},
 };
 
@@ -118,6 +119,7 @@ impl Session {
             tenant: identity.tenant,
             user: identity.user.detached(),
             device: packet.device.as_ref().map(postrider_protocol::Id::detached),
+            platform: platform(packet.tlvs.get_text(tag::PLATFORM).unwrap_or_default()),
             sender,
             outbox: Arc::clone(&self.outbox),
             stuck: Stuck::default(),
@@ -126,6 +128,7 @@ impl Session {
         });
         // In the hub before CONNACK leaves: nothing that is committed from here on is missed by both LIST and RECV.
         self.shared.hub.register(&origin);
+        self.shared.notices.come(&origin);
         self.shared.metrics.sessions.inc();
         self.answer(&Packet::Connack(ConnackPacket {
             reason: Reason::Ok,

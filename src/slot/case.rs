@@ -2,7 +2,7 @@
 
 use std::sync::{Arc, atomic::Ordering};
 
-use postrider_protocol::{Id, Image, Reason};
+use postrider_protocol::{ChannelKind, Id, Image, Reason};
 use postrider_storage::{ConversationRow, MemberRow, OfState, StateKey, StateRow, Store, StoreError, fold};
 
 use super::{
@@ -12,6 +12,7 @@ use super::{
     decided::{Accepted, Audience, Decided, Group, Shared},
     dedup::{Known, look_up},
     draft::Draft,
+    notice::{Before, Folded},
     state::{ChannelState, Parts},
 };
 use crate::{lookup::Lookup, uncovered::Change};
@@ -67,10 +68,26 @@ impl Case<'_> {
         if let Some(refusal) = &refusal {
             origin.stuck.refuse(draft.number, refusal.reason);
             if refusal.reason == Reason::RateLimited {
-                origin.paused_until_ms.store(self.now.mono_ms + PAUSE_MS, Ordering::Release);
+                self.pause();
             }
         }
         refusal
+    }
+
+    /// Lets the connection, whose user sends more than they may, not be read for a while.
+    pub(super) fn pause(&self) {
+        self.origin.paused_until_ms.store(self.now.mono_ms + PAUSE_MS, Ordering::Release);
+    }
+
+    /// Who gets what the user says in the channel, in a SEND or a signal, or why they may not speak there.
+    pub(super) fn may_speak(&self) -> Result<Result<Audience, Refusal>, StoreError> {
+        let channel = &self.parts.channel.channel;
+        let audience = match channel.kind() {
+            ChannelKind::Person if channel.side_of(self.origin.user.as_bytes()).is_some() => Some(Audience::Person),
+            ChannelKind::Group => self.group().map(|group| Audience::Members(Arc::clone(group))),
+            _ => None,
+        };
+        Ok(audience.ok_or_else(|| Refusal::new(Reason::NoChannel, "no such channel for this user")))
     }
 
     /// A state row of the channel as it is decided.
@@ -109,7 +126,7 @@ impl Case<'_> {
     /// # Errors
     /// When a row cannot be read; then the process must end.
     pub(super) fn accept(self, draft: &Draft<'_>, mut audience: Audience) -> Result<Outcome, StoreError> {
-        let Self { store, origin, now, decided, slot, parts, .. } = self;
+        let Self { store, lookup, origin, now, decided, slot, parts, .. } = self;
         let Parts { end, channel, senders } = parts;
         let is_plain = draft.is_plain(channel.head);
         // Never before its sender was issued, also when the clock went back since: so the newest time in the log is
@@ -120,7 +137,8 @@ impl Case<'_> {
         let mut changes = Vec::new();
         if !is_plain {
             let image = draft.image(origin, place);
-            changes = fold_rows(store, origin.tenant, channel, place.position, &image, draft.read)?;
+            let befores;
+            (changes, befores) = fold_rows(store, origin.tenant, channel, place.position, &image, draft.read)?;
             if let Some((before, after)) = regroup(channel, &changes) {
                 audience = match audience {
                     Audience::Members(_) if before.members.len() != after.members.len() => {
@@ -128,6 +146,11 @@ impl Case<'_> {
                     }
                     audience => audience,
                 };
+            }
+            let (channel, group) = (&channel.channel, channel.group.as_ref());
+            let folded = Folded { origin, lookup, channel, group, image: &image, read: draft.read };
+            for (change, before) in changes.iter().zip(&befores) {
+                folded.tell(&change.key, before, change.row.as_ref(), &mut decided.tells)?;
             }
         }
         if draft.number > 0
@@ -152,7 +175,7 @@ impl Case<'_> {
     }
 }
 
-/// Folds an entry into the rows that it changes, and tells what they are then.
+/// Folds an entry into the rows that it changes, and tells what they are then, and what they were.
 fn fold_rows(
     store: &Store,
     tenant: u32,
@@ -160,19 +183,20 @@ fn fold_rows(
     position: u64,
     image: &Image,
     read: u64,
-) -> Result<Vec<Change>, StoreError> {
-    let mut changes = Vec::new();
+) -> Result<(Vec<Change>, Vec<Before>), StoreError> {
+    let (mut changes, mut befores) = (Vec::new(), Vec::new());
     for key in fold::changed(image, read) {
         let mut row = match channel.rows.get(&key) {
             Some(known) => known.cloned(),
             None => store.state(tenant, &channel.channel, &key)?,
         };
+        befores.push(Before::of(&key, row.as_ref()));
         fold::apply(&key, &mut row, position, image, read);
         let change = Change { key, position, row };
         channel.rows.put(change.clone());
         changes.push(change);
     }
-    Ok(changes)
+    Ok((changes, befores))
 }
 
 /// Makes the group of `channel` what `changes` say; returns what it was and what it is when that is something else.

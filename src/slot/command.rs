@@ -5,9 +5,10 @@ use std::sync::{
     atomic::{AtomicBool, AtomicU64, Ordering},
 };
 
+use bytes::Bytes;
 use postrider_protocol::{Channel, Id, Reason, Sender, packet::SendPacket};
 
-use super::act::Act;
+use super::{act::Act, notice::Spoken};
 use crate::outbox::Outbox;
 
 /// Who asks: one authenticated connection. Shared by its session, the hub and what is on its way for it.
@@ -21,6 +22,8 @@ pub struct Origin {
     pub user: Id,
     /// Its device; none for a connection that only sends and calls.
     pub device: Option<Id>,
+    /// The platform that its CONNECT told, as others are told it; may be empty.
+    pub platform: Bytes,
     /// The sender that its commands are numbered under.
     pub sender: Sender,
     /// Where its answers and live frames go.
@@ -94,6 +97,13 @@ pub enum Command {
         /// What is asked for.
         act: Act,
     },
+    /// What is not stored; not answered.
+    Notice {
+        /// The channel.
+        channel: Channel,
+        /// What is said in it.
+        spoken: Spoken,
+    },
     /// The device's cursor; not answered.
     Cursor {
         /// The channel.
@@ -109,7 +119,7 @@ impl Command {
     pub const fn channel(&self) -> &Channel {
         match self {
             Self::Send(packet) => &packet.channel,
-            Self::Act { channel, .. } | Self::Cursor { channel, .. } => channel,
+            Self::Act { channel, .. } | Self::Notice { channel, .. } | Self::Cursor { channel, .. } => channel,
         }
     }
 }
@@ -129,7 +139,11 @@ impl Submission {
     /// How many commands, and how many bytes of bodies.
     #[must_use]
     pub fn size(&self) -> (usize, usize) {
-        let bytes = |command: &Command| if let Command::Send(packet) = command { packet.body.len() } else { 0 };
+        let bytes = |command: &Command| match command {
+            Command::Send(packet) => packet.body.len(),
+            Command::Notice { spoken: Spoken::Signal { body, .. }, .. } => body.len(),
+            _ => 0,
+        };
         (self.commands.len(), self.commands.iter().map(bytes).sum())
     }
 }

@@ -4,14 +4,14 @@
 
 use std::sync::{Arc, atomic::AtomicBool};
 
-use postrider_protocol::{Channel, ChannelKind, ImageKind, Kind, Reason, Tlvs, packet::SendPacket, tag};
+use postrider_protocol::{Channel, ImageKind, Kind, Tlvs, packet::SendPacket, tag};
 use postrider_storage::{SlotState, Store, StoreError};
 
 use super::{
-    answer::{ANSWER_BYTES, Outcome, Refusal},
+    answer::{ANSWER_BYTES, Outcome},
     case::Case,
     command::{Answers, Command, Origin, Submission},
-    decided::{Audience, Decided},
+    decided::Decided,
     draft::{Draft, check_packet},
     state::Slot,
     worker_of,
@@ -111,6 +111,7 @@ impl Decider {
                 self.count(Kind::Call, &outcome);
                 outcome.write_reply(out, *request);
             }
+            Command::Notice { channel, spoken } => self.speak(origin, channel, spoken, late)?,
             Command::Cursor { channel, seq } => self.cursor(origin, channel, *seq)?,
         }
         Ok(())
@@ -141,13 +142,9 @@ impl Decider {
         if let Some(outcome) = case.admit(&draft) {
             return Ok(outcome);
         }
-        let audience = match draft.channel.kind() {
-            ChannelKind::Person if draft.channel.side_of(origin.user.as_bytes()).is_some() => Some(Audience::Person),
-            ChannelKind::Group => case.group().map(|group| Audience::Members(Arc::clone(group))),
-            _ => None,
-        };
-        let Some(audience) = audience else {
-            return Ok(Outcome::Refused(Refusal::new(Reason::NoChannel, "no such channel for this user")));
+        let audience = match case.may_speak()? {
+            Ok(audience) => audience,
+            Err(refusal) => return Ok(Outcome::Refused(refusal)),
         };
         // The read mark never goes beyond what was there to be read.
         let head = case.parts.channel.head;

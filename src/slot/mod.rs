@@ -10,12 +10,14 @@ mod decide;
 mod decided;
 mod dedup;
 mod draft;
+mod notice;
 mod state;
 
 pub use act::Act;
 pub use command::{Answers, Command, Origin, Stuck, Submission};
 pub use decide::{Decider, Now, Rules};
 pub use decided::{Accepted, Audience, Decided, Group, Run};
+pub use notice::{News, Spoken, Tell, other_of};
 
 /// Which worker, of `workers`, owns `slot`.
 #[must_use]

@@ -195,7 +195,9 @@ pub fn notice(kind: NoticeKind, said: bool, bytes: Bytes) -> Result<(Vec<u8>, Va
         let it = Said::decode(kind, bytes)?.expect("a kind that clients send");
         it.write(&mut out);
         let value = match &it {
-            Said::Typing { channel: of, is_writing } => json!({ "channel": channel(of), "state": u8::from(*is_writing) }),
+            Said::Typing { channel: of, is_writing } => {
+                json!({ "channel": channel(of), "state": u8::from(*is_writing) })
+            }
             Said::Signal { channel: of, body } => json!({ "channel": channel(of), "body": hex(body) }),
         };
         return Ok((out, value));
@@ -208,9 +210,7 @@ pub fn notice(kind: NoticeKind, said: bool, bytes: Bytes) -> Result<(Vec<u8>, Va
         }
         Told::Presence(list) => json!({ "users": list.iter().map(one_presence).collect::<Value>() }),
         Told::Receipt { channel: of, marks } => {
-            let one = |mark: &Receipt| {
-                json!({ "user": mark.user.to_string(), "delivered": mark.delivered, "read": mark.read })
-            };
+            let one = |mark: &Receipt| json!({ "user": mark.user.to_string(), "delivered": mark.delivered, "read": mark.read });
             json!({ "channel": channel(of), "marks": marks.iter().map(one).collect::<Value>() })
         }
         Told::Conversation(view) => json!({
