@@ -117,7 +117,7 @@ impl Hub {
     pub fn platforms(&self, tenant: u32, user: &[u8]) -> Option<Vec<Bytes>> {
         let users = self.shard(tenant, user)?.read().unwrap_or_else(PoisonError::into_inner);
         let sessions = users.get(tenant, user).filter(|sessions| !sessions.is_empty())?;
-        let mut platforms: Vec<Bytes> = sessions.iter().map(|session| session.platform.clone()).collect();
+        let mut platforms: Vec<Bytes> = sessions.iter().map(|session| session.runs_on.clone()).collect();
         platforms.retain(|platform| !platform.is_empty());
         platforms.sort_unstable();
         platforms.dedup();

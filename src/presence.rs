@@ -50,7 +50,8 @@ impl Status {
 /// The platform as it is told: what CONNECT says, cut between two characters.
 #[must_use]
 pub fn platform(text: &str) -> Bytes {
-    Bytes::copy_from_slice(text.get(..text.floor_char_boundary(PLATFORM_BYTES)).unwrap_or_default().as_bytes())
+    let end = (0..=text.len().min(PLATFORM_BYTES)).rev().find(|at| text.is_char_boundary(*at));
+    Bytes::copy_from_slice(text.get(..end.unwrap_or_default()).unwrap_or_default().as_bytes())
 }
 
 /// A PRESENCE on its way to its answer.

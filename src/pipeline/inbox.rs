@@ -103,7 +103,7 @@ mod tests {
             tenant: 0,
             user: "alice".parse().unwrap(),
             device: None,
-            platform: bytes::Bytes::new(),
+            runs_on: bytes::Bytes::new(),
             sender: Sender::issue(SenderKind::Kept, 1),
             outbox: Arc::new(Outbox::new(Arc::new(OutboxBounds::new(1, 1, 1)))),
             stuck: crate::slot::Stuck::default(),

@@ -20,7 +20,7 @@ const REMEMBERED: usize = 131_072;
 #[derive(Clone, Debug, Default)]
 struct Gone {
     at: (u64, u64),
-    platform: Bytes,
+    runs_on: Bytes,
 }
 
 /// See the module.
@@ -52,7 +52,7 @@ impl Local {
             forget_half(&mut gone);
         }
         let user = gone.get_or_default(origin.tenant, origin.user.as_bytes());
-        *user = Gone { at: (now.mono_ms, now.wall_ms), platform: origin.platform.clone() };
+        *user = Gone { at: (now.mono_ms, now.wall_ms), runs_on: origin.runs_on.clone() };
     }
 
     /// How a user is, and whether time alone will not change it.
@@ -63,8 +63,8 @@ impl Local {
         }
         let gone = self.lock().get(tenant, user.as_bytes()).cloned();
         match gone {
-            Some(Gone { at: (mono_ms, _), platform }) if now.mono_ms < mono_ms + self.grace_ms => {
-                (online(Some(platform).into_iter().filter(|platform| !platform.is_empty()).collect()), false)
+            Some(Gone { at: (mono_ms, _), runs_on }) if now.mono_ms < mono_ms + self.grace_ms => {
+                (online(Some(runs_on).into_iter().filter(|runs_on| !runs_on.is_empty()).collect()), false)
             }
             // After a start nobody is there yet, and most are on their way.
             None if now.mono_ms < self.grace_ms => (Status::default(), false),

@@ -40,13 +40,13 @@ struct Entry {
     tenant: u32,
     user: Id,
     session: u64,
-    platform: Bytes,
+    runs_on: Bytes,
 }
 
 impl Entry {
     fn of(origin: &Origin) -> Self {
         let (tenant, session) = (origin.tenant, origin.session);
-        Self { tenant, user: origin.user.clone(), session, platform: origin.platform.clone() }
+        Self { tenant, user: origin.user.clone(), session, runs_on: origin.runs_on.clone() }
     }
 }
 

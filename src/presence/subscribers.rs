@@ -238,7 +238,7 @@ pub(super) mod tests {
             tenant: 0,
             user: user.parse().unwrap(),
             device: Some(device.parse().unwrap()),
-            platform: "web".into(),
+            runs_on: "web".into(),
             sender: Sender::issue(SenderKind::Kept, 1),
             outbox: Arc::new(Outbox::new(bounds)),
             stuck: Stuck::default(),

@@ -119,7 +119,7 @@ impl Session {
             tenant: identity.tenant,
             user: identity.user.detached(),
             device: packet.device.as_ref().map(postrider_protocol::Id::detached),
-            platform: platform(packet.tlvs.get_text(tag::PLATFORM).unwrap_or_default()),
+            runs_on: platform(packet.tlvs.get_text(tag::PLATFORM).unwrap_or_default()),
             sender,
             outbox: Arc::clone(&self.outbox),
             stuck: Stuck::default(),

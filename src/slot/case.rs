@@ -190,11 +190,12 @@ fn fold_rows(
             Some(known) => known.cloned(),
             None => store.state(tenant, &channel.channel, &key)?,
         };
-        befores.push(Before::of(&key, row.as_ref()));
+        let before = Before::of(&key, row.as_ref());
         fold::apply(&key, &mut row, position, image, read);
         let change = Change { key, position, row };
         channel.rows.put(change.clone());
         changes.push(change);
+        befores.push(before);
     }
     Ok((changes, befores))
 }

@@ -23,7 +23,7 @@ pub struct Origin {
     /// Its device; none for a connection that only sends and calls.
     pub device: Option<Id>,
     /// The platform that its CONNECT told, as others are told it; may be empty.
-    pub platform: Bytes,
+    pub runs_on: Bytes,
     /// The sender that its commands are numbered under.
     pub sender: Sender,
     /// Where its answers and live frames go.

@@ -199,6 +199,23 @@ fn a_connection_watches_at_most_a_thousand_until_it_ends_that() {
     });
 }
 
+#[test]
+fn after_a_restart_nobody_is_told_to_be_offline_while_they_are_on_their_way() {
+    let mut server = Server::start(&["presence.grace=60s"]);
+    let via = Via::ALL[0];
+    {
+        let (mut alice, _bob) =
+            (Client::connect(&server, via, "alice", "phone"), Client::connect(&server, via, "bob", "phone"));
+        alice.send(&channel_of("alice", "bob"), "hello");
+        assert_eq!(state(&mut alice, "bob"), ONLINE);
+    }
+    server.crash_and_restart();
+    let mut alice = Client::connect(&server, via, "alice", "phone");
+    assert_eq!(state(&mut alice, "bob"), UNKNOWN, "offline would be a guess");
+    let _bob = Client::connect(&server, via, "bob", "phone");
+    assert_eq!(told_that(&mut alice, "bob", ONLINE), []);
+}
+
 /// A Redis of its own, at a socket in a directory of its own.
 struct Redis {
     dir: TempDir,

@@ -5,6 +5,7 @@ use std::collections::BTreeSet;
 use std::sync::{Arc, atomic::Ordering};
 use std::time::{Duration, Instant, SystemTime};
 
+use prometheus_client::metrics::gauge::Gauge;
 use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 
@@ -38,6 +39,8 @@ pub struct Keeper {
     hub: Arc<Hub>,
     subscribers: Arc<Subscribers>,
     metrics: Arc<Metrics>,
+    /// What waits for Redis.
+    queue: Gauge,
     health: Arc<Health>,
     /// The mark that Redis had when all sessions were written last.
     mark: Option<String>,
@@ -59,7 +62,8 @@ impl Keeper {
     ) -> Self {
         health.set("presence", State::Degraded("not connected yet".to_owned()));
         let (mark, renewed, is_settling, was_lost) = (None, None, true, false);
-        Self { store, desk, asks, hub, subscribers, metrics, health, mark, renewed, is_settling, was_lost }
+        let queue = metrics.queue("presence");
+        Self { store, desk, asks, hub, subscribers, metrics, queue, health, mark, renewed, is_settling, was_lost }
     }
 
     /// Keeps presence until `stop`, and writes who went until then.
@@ -108,6 +112,8 @@ impl Keeper {
     }
 
     async fn poll(&mut self) -> Result<(), Lost> {
+        let waiting = self.asks.len() + self.desk.lock().sessions.len();
+        self.queue.set(i64::try_from(waiting).unwrap_or(i64::MAX));
         let mut known = self.store.known().await?;
         if known.mark.is_none() || self.was_lost {
             self.store.settle().await?;

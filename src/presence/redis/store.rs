@@ -104,7 +104,7 @@ impl Store {
             pipe.del(&key).ignore();
         } else {
             // The index comes second: what is found there is there.
-            pipe.cmd("SET").arg(&key).arg(entry.platform.as_ref()).arg("PX").arg(life_ms).ignore();
+            pipe.cmd("SET").arg(&key).arg(entry.runs_on.as_ref()).arg("PX").arg(life_ms).ignore();
             pipe.zadd(&index, &name, now_ms).ignore();
             pipe.cmd("ZREMRANGEBYSCORE").arg(&index).arg("-inf").arg(now_ms.saturating_sub(INDEX_MS)).ignore();
             pipe.cmd("PEXPIRE").arg(&index).arg(INDEX_MS).ignore();
