@@ -60,7 +60,8 @@ impl Lookup {
     /// # Errors
     /// When the store cannot be read.
     pub fn members(&self, tenant: u32, group: &Channel) -> Result<BTreeMap<Id, MemberRow>, StoreError> {
-        let fresh = self.view.rows(tenant, group);
+        let is_member = |key: &StateKey| matches!(key, StateKey::User | StateKey::Member(_));
+        let fresh = self.view.rows_from(tenant, group, &StateKey::User, is_member);
         let mut members: BTreeMap<Id, MemberRow> = self.store.members(tenant, group)?.into_iter().collect();
         for (key, row) in fresh.of::<MemberRow>(|key| matches!(key, StateKey::Member(_))) {
             let StateKey::Member(user) = key else { continue };
@@ -85,7 +86,8 @@ impl Lookup {
         channel: &Channel,
         (from, to): (u64, u64),
     ) -> Result<BTreeMap<u64, TargetRow>, StoreError> {
-        let fresh = self.view.rows(tenant, channel);
+        let is_here = |key: &StateKey| matches!(key, StateKey::Target(seq) if *seq <= to);
+        let fresh = self.view.rows_from(tenant, channel, &StateKey::Target(from), is_here);
         let mut targets: BTreeMap<u64, TargetRow> =
             self.store.targets(tenant, channel, (from, to))?.into_iter().collect();
         for (key, row) in fresh.of::<TargetRow>(|key| matches!(key, StateKey::Target(_))) {

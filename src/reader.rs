@@ -1,16 +1,15 @@
-//! LIST, SYNC and GROUP_MEMBERS: from the committed view and the store, never through a worker. May read the disk, so
+//! LIST, SYNC and the CALLs that change nothing: from the committed view and the store, never through a worker. May read the disk, so
 //! it runs on the blocking pool. The view is looked at before the store: what leaves the view is in the store.
 
+mod call;
 mod list;
+mod receipts;
 mod sync;
+mod unread;
 
 use std::sync::Arc;
 
-use postrider_protocol::{
-    Channel, Id, Reason, Tlvs,
-    packet::{CallPacket, MembersPage, Packet, ReplyPacket, groups},
-    tag,
-};
+use postrider_protocol::{Channel, Id};
 use postrider_storage::{ConversationRow, Found, Store, StoreError};
 
 use crate::{lookup::Lookup, metrics::Metrics, view::View};
@@ -62,42 +61,6 @@ impl Reader {
     pub fn new(lookup: Lookup, limits: ReadLimits, metrics: Arc<Metrics>) -> Self {
         let (store, view) = (Arc::clone(lookup.store()), Arc::clone(lookup.view()));
         Self { store, view, lookup, limits, metrics }
-    }
-
-    /// The answer to a CALL that changes nothing.
-    ///
-    /// # Errors
-    /// When the store cannot be read.
-    pub fn members(&self, asker: &Asker, call: &CallPacket) -> Result<Packet, StoreError> {
-        let mut reply = ReplyPacket {
-            request: call.request,
-            reason: Reason::Ok,
-            seq: 0,
-            time_ms: 0,
-            fields: bytes::Bytes::new(),
-            tlvs: Tlvs::new(),
-        };
-        let Ok((group, after)) = groups::read_members(call.fields.clone()) else {
-            reply.reason = Reason::Malformed;
-            reply.tlvs = Tlvs::from_pairs([(tag::DETAIL, &b"fields of GROUP_MEMBERS"[..])]);
-            return Ok(Packet::Reply(reply));
-        };
-        let channel = Channel::group(&group);
-        let is_member = self.row(asker, &channel)?.is_some_and(|row| row.visible_to.is_none());
-        if !is_member {
-            reply.reason = Reason::NoChannel;
-            return Ok(Packet::Reply(reply));
-        }
-        let rows = self.lookup.members(asker.tenant, &channel)?;
-        let all = rows.into_iter().filter(|(_, row)| row.is_member()).map(|(user, row)| (user, row.role));
-        let rest = all.filter(|(user, _)| after.as_ref().is_none_or(|after| user > after));
-        let mut members: Vec<_> = rest.take(self.limits.page_max + 1).collect();
-        let more = members.len() > self.limits.page_max;
-        members.truncate(self.limits.page_max);
-        let mut fields = Vec::new();
-        MembersPage { members, more }.write(&mut fields);
-        reply.fields = fields.into();
-        Ok(Packet::Reply(reply))
     }
 
     fn row(&self, asker: &Asker, channel: &Channel) -> Result<Option<ConversationRow>, StoreError> {

@@ -1,7 +1,7 @@
 //! SYNC: a closed interval of seqs, answered completely with images and gaps, up to a size.
 
 use postrider_protocol::{
-    ANSWER_BYTES, GapReason, Reason, Tlvs,
+    ANSWER_BYTES, Channel, GapReason, Reason, Tlvs,
     packet::{Gap, Packet, SyncItem, SyncPacket, SyncedPacket},
     tag,
 };
@@ -42,7 +42,7 @@ impl Reader {
             return refused(answer, Reason::NoChannel, "no such channel for this user");
         };
         let head = self.end(asker.tenant, &ask.channel)?.map_or(0, |end| end.head);
-        answer.head = row.visible_to.map_or(head, |last| last.min(head));
+        answer.head = row.last_visible(head);
         if ask.epoch != epoch {
             return refused(answer, Reason::EpochMismatch, "the slot has another epoch");
         }
@@ -51,19 +51,13 @@ impl Reader {
         }
         let to = ask.to.min(answer.head);
         let limit = if ask.limit == 0 { self.limits.page } else { usize::from(ask.limit).min(self.limits.page_max) };
-        let mut page = Page { items: Vec::new(), next: ask.from, bytes: SYNCED_HEAD };
-        if page.next <= row.visible_from.min(to) {
-            page.gap(row.visible_from.min(to), GapReason::NotVisible);
-        }
-        if page.next <= to {
-            let trimmed = self.store.trimmed_through(asker.tenant, &ask.channel, page.next)?;
-            if page.next <= trimmed {
-                page.gap(trimmed.min(to), GapReason::Trimmed);
+        let mut page = Page { items: Vec::new(), next: ask.from, room: limit, bytes: SYNCED_HEAD };
+        while page.next <= to && page.room > 0 {
+            let (why, through) = row.stretch(page.next);
+            match why {
+                Some(why) => page.gap(through.min(to), why),
+                None => self.fill(asker, &ask.channel, through.min(to), &mut page)?,
             }
-        }
-        if page.next <= to {
-            let found = self.images(asker.tenant, &ask.channel, (page.next, to), limit)?;
-            page.fill(found);
         }
         let missing =
             page.items.iter().filter(|item| matches!(item, SyncItem::Gap(gap) if gap.why == GapReason::Quarantined));
@@ -74,11 +68,28 @@ impl Reader {
     }
 }
 
+impl Reader {
+    /// Answers up to `to`, all of which the user may see, or until the answer is full.
+    fn fill(&self, asker: &Asker, channel: &Channel, to: u64, page: &mut Page) -> Result<(), StoreError> {
+        let trimmed = self.store.trimmed_through(asker.tenant, channel, page.next)?;
+        if page.next <= trimmed {
+            page.gap(trimmed.min(to), GapReason::Trimmed);
+        }
+        if page.next <= to {
+            let found = self.images(asker.tenant, channel, (page.next, to), page.room)?;
+            page.fill(found);
+        }
+        Ok(())
+    }
+}
+
 /// An answer that grows.
 struct Page {
     items: Vec<SyncItem>,
     /// The first seq that is not answered yet.
     next: u64,
+    /// How many more elements it takes.
+    room: usize,
     bytes: usize,
 }
 
@@ -97,16 +108,17 @@ impl Page {
 
     /// Takes elements until the answer is full; the first image always fits.
     fn fill(&mut self, found: Vec<Found>) {
-        let mut images = 0;
+        self.room = if found.is_empty() { 0 } else { self.room.saturating_sub(found.len()) };
         for found in found {
             match found {
                 Found::Missing => self.gap(self.next, GapReason::Quarantined),
                 Found::Trimmed => self.gap(self.next, GapReason::Trimmed),
                 Found::Image(image) => {
-                    if images > 0 && self.bytes + image.len() + 5 > ANSWER_BYTES {
+                    let is_first = !self.items.iter().any(|item| matches!(item, SyncItem::Image(_)));
+                    if !is_first && self.bytes + image.len() + 5 > ANSWER_BYTES {
+                        self.room = 0;
                         return;
                     }
-                    images += 1;
                     self.bytes += image.len() + 5;
                     self.items.push(SyncItem::Image(image));
                     self.next += 1;

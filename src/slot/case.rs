@@ -2,8 +2,8 @@
 
 use std::sync::{Arc, atomic::Ordering};
 
-use postrider_protocol::{Id, Image, Reason};
-use postrider_storage::{ConversationRow, MemberRow, OfState, StateKey, StateRow, Store, StoreError, fold};
+use postrider_protocol::{Channel, Id, Image, Reason};
+use postrider_storage::{ConversationRow, MemberRow, OfState, StateKey, StateRow, Store, StoreError, UserRow, fold};
 
 use super::{
     answer::{Outcome, Refusal},
@@ -92,9 +92,17 @@ impl Case<'_> {
     pub(super) fn visible(&self) -> Result<Option<(ConversationRow, u64)>, StoreError> {
         let row = self.conversation(&self.origin.user)?;
         Ok(row.map(|row| {
-            let last = row.visible_to.unwrap_or(self.parts.channel.head);
+            let last = row.last_visible(self.parts.channel.head);
             (row, last)
         }))
+    }
+
+    /// What the `read` of an entry with a read mark of its user has beside the mark: others do not learn of it when the user
+    /// says so.
+    pub(super) fn privacy_of_marks(&self) -> Result<u64, StoreError> {
+        let user = &self.origin.user;
+        let row = self.lookup.row::<UserRow>(self.origin.tenant, &Channel::user(user), &StateKey::User)?;
+        Ok(if row.is_some_and(|row| row.receipts_private) { fold::PRIVATE } else { 0 })
     }
 
     /// The group, for who is a member of it.

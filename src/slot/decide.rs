@@ -4,7 +4,7 @@
 
 use std::sync::{Arc, atomic::AtomicBool};
 
-use postrider_protocol::{Channel, ChannelKind, ImageKind, Kind, Reason, Tlvs, packet::SendPacket, tag};
+use postrider_protocol::{Channel, ChannelKind, ImageKind, Kind, Reason, Tlvs, image_flag, packet::SendPacket, tag};
 use postrider_storage::{SlotState, Store, StoreError};
 
 use super::{
@@ -149,9 +149,18 @@ impl Decider {
         let Some(audience) = audience else {
             return Ok(Outcome::Refused(Refusal::new(Reason::NoChannel, "no such channel for this user")));
         };
+        if let (true, Audience::Members(group)) = (packet.flags & image_flag::MENTION_ALL != 0, &audience)
+            && group.members.get(&origin.user).is_none_or(|row| row.role == 0)
+        {
+            let refusal = Refusal::new(Reason::NotAllowed, "only owner and admins mention everybody");
+            return Ok(Outcome::Refused(refusal));
+        }
         // The read mark never goes beyond what was there to be read.
         let head = case.parts.channel.head;
         draft.read = read.min(head);
+        if draft.read > 0 {
+            draft.read |= case.privacy_of_marks()?;
+        }
         case.accept(&draft, audience)
     }
 

@@ -53,9 +53,17 @@ impl Verdict {
         Self::Accept { audience, read: 0 }
     }
 
+    /// It is so already, by no entry in particular.
+    pub(super) const UNCHANGED: Self = Self::Done { seq: 0, time_ms: 0 };
+
     /// An entry that nobody is sent.
     pub(super) const fn quiet() -> Self {
-        Self::Accept { audience: Audience::Nobody, read: 0 }
+        Self::quiet_with(0)
+    }
+
+    /// As [`Verdict::quiet`], with what the server adds.
+    pub(super) const fn quiet_with(read: u64) -> Self {
+        Self::Accept { audience: Audience::Nobody, read }
     }
 }
 
@@ -72,7 +80,9 @@ impl Act {
     /// `MALFORMED` when the fields do not follow the method's layout.
     pub fn read(method: Method, call: &CallPacket, user: &Id) -> Result<(Channel, Self), DecodeError> {
         match method {
-            Method::Read => MarkAct::read(method, call.fields.clone()).map(|(channel, act)| (channel, Self::Mark(act))),
+            Method::Read | Method::ConversationSet => {
+                MarkAct::read(method, call.fields.clone()).map(|(channel, act)| (channel, Self::Mark(act)))
+            }
             _ => GroupAct::read(method, call.fields.clone(), user).map(|(group, act)| (group, Self::Group(act))),
         }
     }
