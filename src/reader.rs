@@ -5,6 +5,8 @@ mod call;
 mod list;
 mod receipts;
 mod sync;
+#[cfg(test)]
+mod tests;
 mod unread;
 
 use std::sync::Arc;

@@ -17,7 +17,7 @@ const MOST: u64 = 1_024;
 /// Images looked at to tell their author. When there are more, all who ever were members are asked for, once.
 const AUTHORS: usize = 16;
 /// What stands for any more.
-const ABOVE: u16 = UNREAD_EXACT as u16 + 1;
+pub(super) const ABOVE: u16 = UNREAD_EXACT as u16 + 1;
 
 /// How much of a conversation is unread; [`ABOVE`] stands for any more.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -167,8 +167,3 @@ impl Own {
         Some(Self { sieve, is_exact, looked_at: 0 })
     }
 }
-
-#[cfg(test)]
-#[allow(clippy::unwrap_used, clippy::indexing_slicing)]
-#[path = "unread_tests.rs"]
-mod tests;
