@@ -15,7 +15,7 @@ use super::{Asker, Reader};
 const FIRST: u64 = 64;
 const MOST: u64 = 1_024;
 /// Images looked at to tell their author. When there are more, all who ever were members are asked for, once.
-const AUTHORS: usize = 16;
+const AUTHORS: usize = 64;
 /// What stands for any more.
 pub(super) const ABOVE: u16 = UNREAD_EXACT as u16 + 1;
 
@@ -111,10 +111,13 @@ impl Reader {
             Some(Found::Image(image)) => Image::decode(image).ok(),
             Some(Found::Missing | Found::Trimmed) | None => None,
         };
-        // What cannot be read any more is nobody's but by its digest.
-        let Some(image) = image else { return Ok((!is_of_sieve).then_some(digest.mentions_all())) };
+        // Of what cannot be read the digest has to do; what was to go away may have been emptied when it did.
+        let Some(image) = image else {
+            let counts = !is_of_sieve && !digest.is_expiring();
+            return Ok(counts.then_some(digest.mentions_all()));
+        };
         let is_over = digest.is_expiring()
-            && image.tlvs.get_u64(tag::EXPIRES_AT_MS).is_some_and(|expires_ms| expires_ms <= count.now_ms);
+            && image.tlvs.get_u64(tag::EXPIRES_AT_MS).is_none_or(|expires_ms| expires_ms <= count.now_ms);
         if is_over || is_of_sieve && image.author() == count.asker.user {
             return Ok(None);
         }
