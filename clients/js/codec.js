@@ -67,7 +67,7 @@ export const ConversationFlag = Object.freeze({
   LEFT: 2,
 });
 
-const SEND_FLAGS = ImageFlag.COUNTABLE | ImageFlag.SILENT;
+const SEND_FLAGS = ImageFlag.COUNTABLE | ImageFlag.SILENT | ImageFlag.MENTION_ALL | ImageFlag.MENTIONS;
 
 // --- packets -------------------------------------------------------------------------------------------------------
 
