@@ -52,14 +52,10 @@ impl Reading<'_> {
     }
 
     /// How `seq`, which is visible and not hidden, is read; `targets` has the row of `seq` if there is one.
-    pub(super) fn show(
-        &self,
-        seq: u64,
-        found: Found,
-        targets: &BTreeMap<u64, TargetRow>,
-    ) -> Result<Shown, StoreError> {
+    pub(super) fn show(&self, seq: u64, found: Found, targets: &BTreeMap<u64, TargetRow>) -> Result<Shown, StoreError> {
         let bytes = match found {
             Found::Image(bytes) => bytes,
+            Found::Erased(bytes) => return self.show_erased(bytes, targets.get(&seq)),
             Found::Missing => return Ok(Shown::Gap(GapReason::Quarantined)),
             Found::Trimmed => return Ok(Shown::Gap(GapReason::Trimmed)),
         };
@@ -90,6 +86,16 @@ impl Reading<'_> {
             Some(row) => self.followed(image, row),
             None => Ok(Shown::Image(bytes, None)),
         }
+    }
+
+    /// What was erased on disk, because somebody took it back or its time was over.
+    fn show_erased(&self, bytes: Bytes, row: Option<&TargetRow>) -> Result<Shown, StoreError> {
+        let Ok(image) = Image::decode(bytes) else { return Ok(Shown::Gap(GapReason::Quarantined)) };
+        let is_taken_back = match fold::target_of(&image) {
+            0 => row.is_some_and(TargetRow::is_erased) || image.flags & image_flag::EXPIRING == 0,
+            target => self.target(target)?.is_some_and(|row| row.is_erased()),
+        };
+        Ok(if is_taken_back { Shown::Image(erased(image), None) } else { Shown::Gap(GapReason::Expired) })
     }
 
     fn is_past(&self, expires_ms: u64) -> bool {
@@ -137,7 +143,8 @@ impl Reading<'_> {
         let view = self.view;
         let current = (view.visible_from, view.visible_to.unwrap_or(u64::MAX));
         let spans = view.earlier.iter().map(|span| (span.above, span.through)).chain([current]);
-        let around = spans.clone().filter(|&(above, through)| from > above && from <= through).map(|(_, end)| end).max();
+        let around =
+            spans.clone().filter(|&(above, through)| from > above && from <= through).map(|(_, end)| end).max();
         let Some(end) = around else {
             let next = spans.map(|(above, _)| above).filter(|&above| above >= from).min();
             return (next.unwrap_or(to).min(to), Some(GapReason::NotVisible));
@@ -178,7 +185,8 @@ fn replace(image: &mut Image, newest: Image) {
     // When it goes away is said by the message alone.
     let lifetime = image.tlvs.get(tag::LIFETIME_MS).map(<[u8]>::to_vec);
     let lifetime = lifetime.iter().map(|value| (tag::LIFETIME_MS, &value[..]));
-    let mut pairs: Vec<(u16, &[u8])> = newest.tlvs.iter().filter(|&(tag, _)| tag != tag::TARGET).chain(lifetime).collect();
+    let mut pairs: Vec<(u16, &[u8])> =
+        newest.tlvs.iter().filter(|&(tag, _)| tag != tag::TARGET).chain(lifetime).collect();
     pairs.sort_by_key(|&(tag, _)| tag);
     image.tlvs = Tlvs::from_pairs(pairs);
     image.body = newest.body;
@@ -192,11 +200,7 @@ fn written(image: &Image) -> Bytes {
 
 impl Reader {
     /// One seq as the user reads it; none when it is not there to be seen by them.
-    pub(super) fn shown(
-        &self,
-        reading: &Reading<'_>,
-        seq: u64,
-    ) -> Result<Option<Shown>, StoreError> {
+    pub(super) fn shown(&self, reading: &Reading<'_>, seq: u64) -> Result<Option<Shown>, StoreError> {
         if seq == 0 || !reading.view.may_see(seq) || reading.view.is_hidden(seq) {
             return Ok(None);
         }
@@ -206,13 +210,7 @@ impl Reader {
     }
 
     /// The answer to PINS.
-    pub(super) fn pins(
-        &self,
-        asker: &Asker,
-        channel: &Channel,
-        after: u64,
-        now_ms: u64,
-    ) -> Result<Answer, StoreError> {
+    pub(super) fn pins(&self, asker: &Asker, channel: &Channel, after: u64, now_ms: u64) -> Result<Answer, StoreError> {
         let Some(view) = self.row(asker, channel)? else { return Ok(Err(Reason::NoChannel)) };
         let end_ms = self.end(asker.tenant, channel)?.map_or(0, |end| end.time_ms);
         let reading = Reading { reader: self, asker, channel, view: &view, now_ms: self.expiry_ms(now_ms, end_ms) };

@@ -239,7 +239,7 @@ fn with_retention_sliding_the_files_do_not_grow() {
         }
         unreachable!()
     };
-    let before = (0..4).map(|_| turnover(&mut world)).max().unwrap();
+    let before = (0..12).map(|_| turnover(&mut world)).max().unwrap();
     let after = (0..10).map(|_| turnover(&mut world)).last().unwrap();
     assert!(after <= before + before / 10 + PIECE, "{before} bytes have become {after}");
 }

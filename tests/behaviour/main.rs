@@ -23,6 +23,7 @@ mod groups;
 mod http;
 mod limits;
 mod list_sync;
+mod messages;
 mod ordering;
 mod rate_limit;
 mod read_marks;

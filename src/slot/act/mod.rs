@@ -4,6 +4,8 @@
 mod group;
 mod mark;
 mod target;
+#[cfg(test)]
+mod target_tests;
 
 use postrider_protocol::{Channel, DecodeError, Id, Method, Tlvs, packet::CallPacket};
 use postrider_storage::StoreError;

@@ -6,8 +6,8 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use postrider_protocol::{
-    Channel, ChannelKind, DecodeError, Id, Image, ImageKind, Method, PINS, REACTIONS, Reason, TLV_BYTES,
-    TLV_COUNT, Tlvs,
+    Channel, ChannelKind, DecodeError, Id, Image, ImageKind, Method, PINS, REACTIONS, Reason, TLV_BYTES, TLV_COUNT,
+    Tlvs,
     packet::{CallPacket, targets},
     tag,
 };
@@ -94,9 +94,7 @@ impl TargetAct {
     pub(super) fn asked(&self) -> Asked {
         let about = |seq: u64| Tlvs::from_pairs([(tag::TARGET, &seq.to_be_bytes()[..])]);
         match self {
-            Self::Revoke { seq } => {
-                Asked { kind: ImageKind::Revoked.number(), tlvs: about(*seq), body: Vec::new() }
-            }
+            Self::Revoke { seq } => Asked { kind: ImageKind::Revoked.number(), tlvs: about(*seq), body: Vec::new() },
             Self::Edit(edit, tlvs) => {
                 let (seq, version) = (edit.seq.to_be_bytes(), edit.version.saturating_add(1).to_be_bytes());
                 let own = [(tag::TARGET, &seq[..]), (tag::VERSION, &version[..])];
