@@ -211,17 +211,7 @@ fn assemble(
         session.queue_frames as usize,
         session.queue_total_bytes.as_usize(),
     ));
-    let rules = Arc::new(Rules {
-        max_members: config.groups.max_members as usize,
-        messages: MessageRules {
-            revoke_within_ms: millis(config.messages.revoke_within),
-            edit_within_ms: millis(config.messages.edit_within),
-        },
-        busy_after_ms: millis(BUSY_AFTER),
-        rates: Rates::new(config.limits.user_rate, config.limits.user_burst),
-        full: AtomicBool::new(false),
-        metrics: Arc::clone(&metrics),
-    });
+    let rules = Arc::new(rules(config, &metrics));
     let workers = workers(config);
     metrics.slots_owned.set(i64::try_from(slots.len()).unwrap_or(i64::MAX));
     let deciders =
@@ -266,6 +256,20 @@ fn assemble(
         slow_after_ms: millis(session.slow_after),
     });
     (services, pipeline)
+}
+
+fn rules(config: &Config, metrics: &Arc<Metrics>) -> Rules {
+    Rules {
+        max_members: config.groups.max_members as usize,
+        messages: MessageRules {
+            revoke_within_ms: millis(config.messages.revoke_within),
+            edit_within_ms: millis(config.messages.edit_within),
+        },
+        busy_after_ms: millis(BUSY_AFTER),
+        rates: Rates::new(config.limits.user_rate, config.limits.user_burst),
+        full: AtomicBool::new(false),
+        metrics: Arc::clone(metrics),
+    }
 }
 
 fn timers(session: &config::Session) -> ServerTimers {

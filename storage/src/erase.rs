@@ -12,9 +12,10 @@ use postrider_protocol::{Channel, ImageKind, image_flag};
 
 use crate::{
     Entry, Locator, Materialiser, OfState as _, StateKey, Store, StoreError, TargetRow, Written, blocks,
-    codec::Place,
+    codec::{Marker, Place},
     entry::{MARK_BYTES, RECORD_HEAD, be64},
     fold,
+    kv::Kv,
     plan::Plan,
     reader::Piece,
     table::{self, Table},
@@ -44,6 +45,18 @@ pub(crate) fn due_of(written: &Written, at: usize, record: &Record) -> Option<u6
     }
     let expires_ms = fold::expires_ms(&written.placed(at)?.entry.image().ok()?);
     (expires_ms > 0).then_some(expires_ms)
+}
+
+/// The keys that a change of the table, which `intent` was about, was to remove and has not: it removes the first ones.
+pub(crate) fn left_over(kv: &Kv, intent: &Marker) -> Result<Vec<Vec<u8>>, StoreError> {
+    let mut keys = Vec::new();
+    kv.scan(&table::erases(), &mut |key, _| {
+        keys.push(key.to_vec());
+        Ok(true)
+    })?;
+    let kept = usize::try_from(intent.count(Table::Erase)).unwrap_or(usize::MAX);
+    keys.truncate(keys.len().saturating_sub(kept));
+    Ok(keys)
 }
 
 /// What a key of the table says: tenant, channel, seq.
@@ -170,7 +183,14 @@ impl Materialiser {
         }
         let mut places = Vec::new();
         for (tenant, channel, seq) in keys.iter().filter_map(|key| named(key)) {
-            places.extend(self.store().places_of(tenant, &channel, seq)?);
+            match self.store().places_of(tenant, &channel, seq) {
+                Ok(found) => places.extend(found),
+                // The rebuild that a damaged store comes to finds it again.
+                Err(error @ StoreError::Damaged { .. }) => {
+                    tracing::error!(%error, ?channel, seq, "what is to be erased cannot be found");
+                }
+                Err(error) => return Err(error),
+            }
         }
         let ring = self.marker().ring;
         self.store().erase_in_log(&places)?;

@@ -102,7 +102,11 @@ impl Kv {
     /// The payload at `key`.
     pub(crate) fn get(&self, key: &[u8]) -> Result<Option<Bytes>, StoreError> {
         let value = match self {
-            Self::Sled(engine) if is_block(key) => engine.blocks.get(be64(key, 1)).map_err(memory)?.map(Bytes::from),
+            Self::Sled(engine) if is_block(key) => {
+                // The log has what a block that cannot be read had.
+                let damaged = |_| StoreError::Damaged { table: Table::name_of(key) };
+                engine.blocks.get(be64(key, 1)).map_err(damaged)?.map(Bytes::from)
+            }
             Self::Sled(engine) => {
                 engine.guarded(|engine| engine.rows.get(key))?.map(|value| Bytes::copy_from_slice(&value))
             }

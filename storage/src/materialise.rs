@@ -188,6 +188,7 @@ impl Materialiser {
             let with_blocks = intent.next_block > this.marker.next_block;
             let mut plan = Plan::make(this.store.kv(), &this.marker, &entries, with_blocks)?;
             plan.removes.extend_from_slice(pages);
+            plan.removes.extend(erase::left_over(this.store.kv(), intent)?);
             this.carry_out(&plan, &entries, intent.clone())
         })?;
         self.reached = self.marker.covered.clone();

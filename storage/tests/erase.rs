@@ -166,6 +166,7 @@ fn whatever_is_cut_the_next_start_erases_the_rest() {
         let truth = world.truth.clone();
         drop(world);
         let world = World::open_memory(&disk, &options, truth).unwrap();
+        assert_eq!(world.opened.report.rebuilt, None, "after {writes} writes");
         assert_eq!(world.opened.report.losses.len(), 0, "after {writes} writes");
         assert!(is_erased(&world.opened.store), "after {writes} writes");
         world.truth.check(&world.opened.store);

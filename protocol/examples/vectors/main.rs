@@ -6,6 +6,7 @@ mod describe;
 mod malformed;
 mod packets;
 mod parts;
+mod targets;
 
 use std::{fs, path::Path};
 
