@@ -118,9 +118,9 @@ impl<V> Keyed<V> {
         }
     }
 
-    /// Shows every value; in no particular order.
-    pub fn each(&self, mut show: impl FnMut(u32, &V)) {
-        self.rows.iter().for_each(|row| show(row.tenant, &row.value));
+    /// Calls `each` with every value, in no particular order.
+    pub fn for_each(&self, mut each: impl FnMut(u32, &[u8], &V)) {
+        self.rows.iter().for_each(|row| each(row.tenant, &row.key, &row.value));
     }
 
     /// How many values there are.

@@ -24,6 +24,7 @@ pub mod notice;
 pub mod outbox;
 pub mod pipeline;
 pub mod presence;
+pub mod quota;
 pub mod rate;
 pub mod reader;
 pub mod server;

@@ -5,7 +5,9 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use postrider_protocol::{Channel, Id};
-use postrider_storage::{ConversationRow, MemberRow, OfState, StateKey, Store, StoreError, TargetRow};
+use postrider_storage::{
+    ConversationRow, DeviceRow, Found, MemberRow, OfState, RequestRow, StateKey, Store, StoreError, TargetRow, UserRow,
+};
 
 use crate::view::View;
 
@@ -55,6 +57,78 @@ impl Lookup {
         }
     }
 
+    /// How many members a group has.
+    ///
+    /// # Errors
+    /// When the store cannot be read.
+    pub fn member_count(&self, tenant: u32, group: &Channel) -> Result<u32, StoreError> {
+        match self.view.members(tenant, group) {
+            Some(members) => Ok(members),
+            None => Ok(self.store.channel(tenant, group)?.map_or(0, |row| row.members)),
+        }
+    }
+
+    /// Who waits in a group, by id.
+    ///
+    /// # Errors
+    /// When the store cannot be read.
+    pub fn requests(&self, tenant: u32, group: &Channel) -> Result<BTreeMap<Id, RequestRow>, StoreError> {
+        let fresh = self.view.rows(tenant, group);
+        let mut requests: BTreeMap<Id, RequestRow> = self.store.requests(tenant, group)?.into_iter().collect();
+        for (key, row) in fresh.of::<RequestRow>(|key| matches!(key, StateKey::Request(_))) {
+            let StateKey::Request(user) = key else { continue };
+            match row {
+                Some(row) if requests.get(user).is_none_or(|stored| stored.position <= row.position) => {
+                    requests.insert(user.clone(), row.clone());
+                }
+                Some(_) => {}
+                None => _ = requests.remove(user),
+            }
+        }
+        Ok(requests)
+    }
+
+    /// All of a user's views, by channel.
+    ///
+    /// # Errors
+    /// When the store cannot be read.
+    pub fn conversations(&self, tenant: u32, user: &Id) -> Result<BTreeMap<Channel, ConversationRow>, StoreError> {
+        let held = self.view.conversations(tenant, user);
+        let mut rows: BTreeMap<_, _> = self.store.conversations(tenant, user)?.into_iter().collect();
+        rows.extend(held);
+        Ok(rows)
+    }
+
+    /// What a user says of themselves; the default for who said nothing.
+    ///
+    /// # Errors
+    /// When the store cannot be read.
+    pub fn user(&self, tenant: u32, user: &Id) -> Result<UserRow, StoreError> {
+        Ok(self.row(tenant, &Channel::user(user), &StateKey::User)?.unwrap_or_default())
+    }
+
+    /// All device rows of a user, by id, those of removed devices too.
+    ///
+    /// # Errors
+    /// When the store cannot be read.
+    pub fn devices(&self, tenant: u32, user: &Id) -> Result<BTreeMap<Id, DeviceRow>, StoreError> {
+        let fresh = self.view.rows(tenant, &Channel::user(user));
+        let mut devices = self.store.devices(tenant, user)?.into_iter().collect();
+        fresh.overlay_devices(&mut devices);
+        Ok(devices)
+    }
+
+    /// When `device` of the user, or what has none, was last removed, alone or with all others; 0 if it never was.
+    ///
+    /// # Errors
+    /// When the store cannot be read.
+    pub fn removed_ms(&self, tenant: u32, user: &Id, device: Option<&Id>) -> Result<u64, StoreError> {
+        let all_ms = self.user(tenant, user)?.removed_of(device);
+        let Some(device) = device else { return Ok(all_ms) };
+        let row: Option<DeviceRow> = self.row(tenant, &Channel::user(user), &StateKey::Device(device.clone()))?;
+        Ok(row.map_or(all_ms, |row| row.removed_ms.max(all_ms)))
+    }
+
     /// Everybody who is or was a member of a group, by id.
     ///
     /// # Errors
@@ -85,17 +159,26 @@ impl Lookup {
         channel: &Channel,
         (from, to): (u64, u64),
     ) -> Result<BTreeMap<u64, TargetRow>, StoreError> {
-        let fresh = self.view.rows(tenant, channel);
+        let fresh = self.view.targets(tenant, channel, (from, to));
         let mut targets: BTreeMap<u64, TargetRow> =
             self.store.targets(tenant, channel, (from, to))?.into_iter().collect();
-        for (key, row) in fresh.of::<TargetRow>(|key| matches!(key, StateKey::Target(_))) {
-            let (StateKey::Target(seq), Some(row)) = (key, row) else { continue };
-            let is_newer = targets.get(seq).is_none_or(|stored| stored.position <= row.position);
-            if (from..=to).contains(seq) && is_newer {
-                targets.insert(*seq, row.clone());
+        for (seq, row) in fresh {
+            if targets.get(&seq).is_none_or(|stored| stored.position <= row.position) {
+                targets.insert(seq, row);
             }
         }
         Ok(targets)
+    }
+
+    /// What is committed at a seq of a channel; none above its head.
+    ///
+    /// # Errors
+    /// When the store cannot be read.
+    pub fn image(&self, tenant: u32, channel: &Channel, seq: u64) -> Result<Option<Found>, StoreError> {
+        match self.view.recent(tenant, channel, seq, seq, 1).pop() {
+            Some((_, image)) => Ok(Some(Found::Image(image))),
+            None => Ok(self.store.read(tenant, channel, seq, seq)?.pop()),
+        }
     }
 
     /// The store alone.

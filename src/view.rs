@@ -5,15 +5,18 @@
 //! channels. A reader looks here first and in the store second: what leaves here is in the store already.
 
 use std::collections::{BTreeMap, VecDeque};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{
+    Arc, Mutex, MutexGuard, PoisonError,
+    atomic::{AtomicU64, Ordering},
+};
 
 use bytes::Bytes;
 use postrider_protocol::{Channel, Id};
-use postrider_storage::{ConversationRow, SLOTS, SlotState, StateKey, StateRow, Written};
+use postrider_storage::{ConversationRow, SLOTS, SlotState, StateKey, StateRow, TargetRow, Written};
 
 use crate::{
     keyed::Keyed,
-    slot::{Accepted, Decided, Run},
+    slot::{Accepted, Audience, Decided, Run},
     uncovered::{Change, Uncovered},
 };
 
@@ -57,6 +60,8 @@ struct Piece {
 struct ChannelView {
     /// None while only rows of it are held.
     head: Option<Head>,
+    /// How many members it has, once that changed.
+    members: Option<u32>,
     /// State rows that the store does not cover, but for views of users.
     rows: Uncovered,
     /// What the store does not cover, ascending.
@@ -77,6 +82,8 @@ pub struct View {
     slots: Vec<Mutex<SlotView>>,
     /// Rows that the store does not cover, by user.
     conversations: Vec<Mutex<Keyed<Conversations>>>,
+    /// Rises when a user's own settings change.
+    people: AtomicU64,
 }
 
 impl View {
@@ -88,14 +95,16 @@ impl View {
             .map(|slot| Committed { epoch: slot.epoch, position: slot.position })
             .map(|committed| Mutex::new(SlotView { committed, channels: Keyed::default() }))
             .collect();
-        Self { slots, conversations: (0..SLOTS).map(|_| Mutex::default()).collect() }
+        let conversations = (0..SLOTS).map(|_| Mutex::default()).collect();
+        Self { slots, conversations, people: AtomicU64::new(1) }
     }
 
     /// Shows what has become durable: `decided` in this order is what `written` holds.
     pub fn commit(&self, decided: &[Decided], written: &Arc<Written>) {
-        let mut at = 0;
+        let (mut at, mut are_people_changed) = (0, false);
         for (run, entries) in decided.iter().flat_map(Decided::iter) {
             for change in &run.changes {
+                are_people_changed |= change.key == StateKey::User;
                 if let (StateKey::Conversation(user), Some(StateRow::Conversation(row))) = (&change.key, &change.row) {
                     let mut users = self.lock_conversations(run.tenant, user);
                     users.get_or_default(run.tenant, user.as_bytes()).insert(run.channel.clone(), row.clone());
@@ -110,6 +119,15 @@ impl View {
             }
             at += entries.len();
         }
+        if are_people_changed {
+            self.people.fetch_add(1, Ordering::AcqRel);
+        }
+    }
+
+    /// While this is the same, no user's own settings have changed. Never 0.
+    #[must_use]
+    pub fn people(&self) -> u64 {
+        self.people.load(Ordering::Acquire)
     }
 
     /// Lets go of what the store covers; `covered` tells the position for each slot.
@@ -152,6 +170,13 @@ impl View {
         slot.channels.get(tenant, channel.as_bytes()).and_then(|channel| channel.head)
     }
 
+    /// How many members a group has, if it is known here; otherwise the store's row is current.
+    #[must_use]
+    pub fn members(&self, tenant: u32, group: &Channel) -> Option<u32> {
+        let slot = self.lock(group.slot(tenant))?;
+        slot.channels.get(tenant, group.as_bytes())?.members
+    }
+
     /// The images held here with a seq in `from..=to`, ascending and dense, at most `limit`.
     #[must_use]
     pub fn recent(&self, tenant: u32, channel: &Channel, from: u64, to: u64, limit: usize) -> Vec<(u64, Bytes)> {
@@ -173,6 +198,14 @@ impl View {
         let slot = self.lock(channel.slot(tenant))?;
         let rows = &slot.channels.get(tenant, channel.as_bytes())?.rows;
         rows.get(key).map(|row| row.cloned())
+    }
+
+    /// What became of the messages `from` to `to` of a channel, as far as it is held here.
+    #[must_use]
+    pub fn targets(&self, tenant: u32, channel: &Channel, (from, to): (u64, u64)) -> Vec<(u64, TargetRow)> {
+        let Some(slot) = self.lock(channel.slot(tenant)) else { return Vec::new() };
+        let Some(channel) = slot.channels.get(tenant, channel.as_bytes()) else { return Vec::new() };
+        channel.rows.targets((from, to)).map(|(seq, row)| (seq, row.clone())).collect()
     }
 
     /// All state rows of a channel that are held here.
@@ -222,6 +255,9 @@ impl SlotView {
     fn show(&mut self, run: &Run, entries: &[Accepted], written: &Arc<Written>, at: usize) {
         let (Some(first), Some(last)) = (entries.first(), entries.last()) else { return };
         let channel = self.channels.get_or_default(run.tenant, run.channel.as_bytes());
+        if let Audience::Change(_, after) = &run.audience {
+            channel.members = Some(u32::try_from(after.members.len()).unwrap_or(u32::MAX));
+        }
         channel.head = Some(Head { seq: last.seq, position: last.position, time_ms: last.time_ms });
         let (written, count) = (Arc::clone(written), entries.len());
         channel.recent.push_back(Piece { seq: first.seq, position: last.position, written, at, count });

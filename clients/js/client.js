@@ -265,7 +265,10 @@ export class PostriderClient extends EventTarget {
       const synced = await this.#ask((request) => ({
         kind: Kind.SYNC, request, channel, epoch, from: asked, to, limit: 0, tlvs: [],
       }));
-      for (const item of synced.items) items.push('gap' in item ? item : { image: decodeImage(item.image) });
+      for (const item of synced.items) {
+        if ('gap' in item) items.push(item);
+        else if ('image' in item) items.push({ image: decodeImage(item.image) });
+      }
       if (synced.to < from) break;
       from = synced.to + 1;
     }

@@ -224,6 +224,7 @@ export class Inbox {
   #fill(stream, synced) {
     let next = synced.from;
     for (const item of synced.items) {
+      if ('made' in item) continue;
       const image = 'image' in item ? decodeImage(item.image) : null;
       const { from, to, why } = 'gap' in item ? item.gap : { from: image?.seq ?? 0, to: image?.seq ?? 0, why: 0 };
       if (from !== next) throw new CodecError('SYNCED does not cover its interval', 0, Reason.PROTOCOL_VIOLATION);

@@ -57,6 +57,10 @@ export const Limits = Object.freeze({
   REACTION_BYTES: 32,
   /** Most different reactions on one message. */
   REACTIONS: 20,
+  /** Most edits of one message. */
+  EDITS: 256,
+  /** Most ranges of a channel that a user may have deleted for themselves; ranges that touch are one. */
+  HIDDEN_RANGES: 64,
   /** Most pinned messages of a channel. */
   PINS: 100,
   /** Longest body of a SIGNAL. */
@@ -305,13 +309,23 @@ export const Method = Object.freeze({
   PRESENCE: 50,
   /** Which channel is on screen: its typing and receipts are told by NOTICE. */
   WATCH: 51,
+  /** Asks a user to become a contact. */
+  CONTACT_ASK: 60,
+  /** Accepts or refuses what a user asked. */
+  CONTACT_ANSWER: 61,
+  /** Ends a contact, or takes back what the caller asked. */
+  CONTACT_REMOVE: 62,
+  /** Sets what the caller calls a contact. */
+  CONTACT_NOTE: 63,
+  /** The caller's contacts and who waits to become one, a page at a time. */
+  CONTACTS: 64,
 });
 
 /** Kinds of images. */
 export const ImageKind = Object.freeze({
   /** A message. */
   MESSAGE: 1,
-  /** New content of the message TARGET. */
+  /** New content of the message TARGET, which makes its version VERSION. */
   EDITED: 2,
   /** The content of the message TARGET is erased. */
   REVOKED: 3,
@@ -329,11 +343,11 @@ export const ImageKind = Object.freeze({
   MEMBERS_REMOVED: 13,
   /** The group was dismissed. */
   GROUP_DISMISSED: 14,
-  /** Fields of the group changed: the body has them. */
+  /** The group tells something else of itself, or is set otherwise: the TLVs say what. */
   GROUP_CHANGED: 15,
-  /** The body lists whose role changed, and to what. */
+  /** The body tells a role, and lists who has it now. */
   ROLES_CHANGED: 16,
-  /** The body lists who may not speak until when; nobody listed means everybody. */
+  /** The body tells a time, and lists who may not speak until then; nobody listed means everybody. */
   MEMBERS_MUTED: 17,
   /** The group has another owner: the body has the user. */
   OWNER_CHANGED: 18,
@@ -355,7 +369,7 @@ export const ImageFlag = Object.freeze({
   EDITED: 16,
   /** Set when read: the content was erased; body and TLVs are empty. */
   ERASED: 32,
-  /** It goes away at the time in the TLV EXPIRES_AT_MS. */
+  /** It goes away when its time and the TLV LIFETIME_MS say. */
   EXPIRING: 64,
 });
 
@@ -401,7 +415,7 @@ export const Tlv = Object.freeze({
   THREAD: 0x0004,
   /** The users mentioned, ascending, each once. */
   MENTIONS: 0x0005,
-  /** The message goes away so long after the server accepted it, milliseconds; not passed on. */
+  /** The message goes away so long after its time, milliseconds, at least 1. */
   LIFETIME_MS: 0x0006,
   /** Where the content comes from when it was forwarded; the server does not check it. */
   FORWARDED: 0x0007,
@@ -447,14 +461,14 @@ export const Tlv = Object.freeze({
   RECEIPTS_PRIVATE: 0x0038,
   /** 1 when others do not learn whether the user is online, nor the user of others; else 0. */
   PRESENCE_PRIVATE: 0x0039,
+  /** 1 when only contacts may write to the user; else 0. */
+  CONTACTS_ONLY: 0x003a,
   /** How long to wait before coming back, milliseconds. */
   RETRY_AFTER_MS: 0x4001,
   /** Text for the developer: what is wrong and where. */
   DETAIL: 0x4002,
   /** The seq of the message that this image is about. */
   TARGET: 0x4004,
-  /** When the message goes away. */
-  EXPIRES_AT_MS: 0x4005,
   /** Which version of the message this is: 0 as sent, 1 the first edit. */
   VERSION: 0x4006,
 });
@@ -489,9 +503,9 @@ export const TlvForm = Object.freeze({
   0x0034: 'u64',
   0x0038: 'u32',
   0x0039: 'u32',
+  0x003a: 'u32',
   0x4001: 'u32',
   0x4002: 'text',
   0x4004: 'u64',
-  0x4005: 'u64',
   0x4006: 'u32',
 });

@@ -55,6 +55,10 @@ pub const UNREAD_EXACT: usize = 1_000;
 pub const REACTION_BYTES: usize = 32;
 /// Most different reactions on one message.
 pub const REACTIONS: usize = 20;
+/// Most edits of one message.
+pub const EDITS: usize = 256;
+/// Most ranges of a channel that a user may have deleted for themselves; ranges that touch are one.
+pub const HIDDEN_RANGES: usize = 64;
 /// Most pinned messages of a channel.
 pub const PINS: usize = 100;
 /// Longest body of a SIGNAL.
@@ -489,11 +493,21 @@ pub enum Method {
     Presence = 50,
     /// Which channel is on screen: its typing and receipts are told by NOTICE.
     Watch = 51,
+    /// Asks a user to become a contact.
+    ContactAsk = 60,
+    /// Accepts or refuses what a user asked.
+    ContactAnswer = 61,
+    /// Ends a contact, or takes back what the caller asked.
+    ContactRemove = 62,
+    /// Sets what the caller calls a contact.
+    ContactNote = 63,
+    /// The caller's contacts and who waits to become one, a page at a time.
+    Contacts = 64,
 }
 
 impl Method {
     /// Every row, by number.
-    pub const ALL: [Self; 36] = [
+    pub const ALL: [Self; 41] = [
         Self::GroupCreate,
         Self::GroupAdd,
         Self::GroupRemove,
@@ -530,6 +544,11 @@ impl Method {
         Self::Usage,
         Self::Presence,
         Self::Watch,
+        Self::ContactAsk,
+        Self::ContactAnswer,
+        Self::ContactRemove,
+        Self::ContactNote,
+        Self::Contacts,
     ];
 
     /// The row with this number.
@@ -572,6 +591,11 @@ impl Method {
             44 => Some(Self::Usage),
             50 => Some(Self::Presence),
             51 => Some(Self::Watch),
+            60 => Some(Self::ContactAsk),
+            61 => Some(Self::ContactAnswer),
+            62 => Some(Self::ContactRemove),
+            63 => Some(Self::ContactNote),
+            64 => Some(Self::Contacts),
             _ => None,
         }
     }
@@ -622,6 +646,11 @@ impl Method {
             Self::Usage => "USAGE",
             Self::Presence => "PRESENCE",
             Self::Watch => "WATCH",
+            Self::ContactAsk => "CONTACT_ASK",
+            Self::ContactAnswer => "CONTACT_ANSWER",
+            Self::ContactRemove => "CONTACT_REMOVE",
+            Self::ContactNote => "CONTACT_NOTE",
+            Self::Contacts => "CONTACTS",
         }
     }
 }
@@ -652,7 +681,11 @@ impl Method {
             | Self::Pin
             | Self::Hide
             | Self::ProfileSet
-            | Self::DeviceRemove => true,
+            | Self::DeviceRemove
+            | Self::ContactAsk
+            | Self::ContactAnswer
+            | Self::ContactRemove
+            | Self::ContactNote => true,
             Self::GroupMembers
             | Self::GroupInfo
             | Self::GroupRequests
@@ -666,7 +699,8 @@ impl Method {
             | Self::Devices
             | Self::Usage
             | Self::Presence
-            | Self::Watch => false,
+            | Self::Watch
+            | Self::Contacts => false,
         }
     }
 }
@@ -677,7 +711,7 @@ impl Method {
 pub enum ImageKind {
     /// A message.
     Message = 1,
-    /// New content of the message TARGET.
+    /// New content of the message TARGET, which makes its version VERSION.
     Edited = 2,
     /// The content of the message TARGET is erased.
     Revoked = 3,
@@ -695,11 +729,11 @@ pub enum ImageKind {
     MembersRemoved = 13,
     /// The group was dismissed.
     GroupDismissed = 14,
-    /// Fields of the group changed: the body has them.
+    /// The group tells something else of itself, or is set otherwise: the TLVs say what.
     GroupChanged = 15,
-    /// The body lists whose role changed, and to what.
+    /// The body tells a role, and lists who has it now.
     RolesChanged = 16,
-    /// The body lists who may not speak until when; nobody listed means everybody.
+    /// The body tells a time, and lists who may not speak until then; nobody listed means everybody.
     MembersMuted = 17,
     /// The group has another owner: the body has the user.
     OwnerChanged = 18,
@@ -902,7 +936,7 @@ pub mod image_flag {
     pub const EDITED: u16 = 1 << 4;
     /// Set when read: the content was erased; body and TLVs are empty.
     pub const ERASED: u16 = 1 << 5;
-    /// It goes away at the time in the TLV EXPIRES_AT_MS.
+    /// It goes away when its time and the TLV LIFETIME_MS say.
     pub const EXPIRING: u16 = 1 << 6;
 }
 
@@ -918,7 +952,7 @@ pub mod tag {
     pub const THREAD: u16 = 0x0004;
     /// The users mentioned, ascending, each once.
     pub const MENTIONS: u16 = 0x0005;
-    /// The message goes away so long after the server accepted it, milliseconds; not passed on.
+    /// The message goes away so long after its time, milliseconds, at least 1.
     pub const LIFETIME_MS: u16 = 0x0006;
     /// Where the content comes from when it was forwarded; the server does not check it.
     pub const FORWARDED: u16 = 0x0007;
@@ -964,14 +998,14 @@ pub mod tag {
     pub const RECEIPTS_PRIVATE: u16 = 0x0038;
     /// 1 when others do not learn whether the user is online, nor the user of others; else 0.
     pub const PRESENCE_PRIVATE: u16 = 0x0039;
+    /// 1 when only contacts may write to the user; else 0.
+    pub const CONTACTS_ONLY: u16 = 0x003a;
     /// How long to wait before coming back, milliseconds.
     pub const RETRY_AFTER_MS: u16 = 0x4001;
     /// Text for the developer: what is wrong and where.
     pub const DETAIL: u16 = 0x4002;
     /// The seq of the message that this image is about.
     pub const TARGET: u16 = 0x4004;
-    /// When the message goes away.
-    pub const EXPIRES_AT_MS: u16 = 0x4005;
     /// Which version of the message this is: 0 as sent, 1 the first edit.
     pub const VERSION: u16 = 0x4006;
 }
@@ -1016,6 +1050,7 @@ impl TlvForm {
             | tag::MARKED_UNREAD
             | tag::RECEIPTS_PRIVATE
             | tag::PRESENCE_PRIVATE
+            | tag::CONTACTS_ONLY
             | tag::RETRY_AFTER_MS
             | tag::VERSION => Some(Self::U32),
             tag::REPLY_TO
@@ -1025,8 +1060,7 @@ impl TlvForm {
             | tag::READ
             | tag::MUTED_UNTIL_MS
             | tag::CLEARED
-            | tag::TARGET
-            | tag::EXPIRES_AT_MS => Some(Self::U64),
+            | tag::TARGET => Some(Self::U64),
             _ => None,
         }
     }

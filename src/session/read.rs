@@ -29,7 +29,7 @@ impl ReadRequest {
             Asker { tenant: self.origin.tenant, user: self.origin.user.clone(), device: self.origin.device.clone() };
         let answer = match &*self.event {
             ServerEvent::List(ask) => reader.list(&asker, ask, now.wall_ms),
-            ServerEvent::Sync(ask) => reader.sync(&asker, ask),
+            ServerEvent::Sync(ask) => reader.sync(&asker, ask, now.wall_ms),
             ServerEvent::Call(call) if call.method == Method::Presence.number() => {
                 match reader.presence(&asker, &self.origin, call, now) {
                     Ok(None) => return,
@@ -40,7 +40,7 @@ impl ReadRequest {
             ServerEvent::Call(call) if call.method == Method::Watch.number() => {
                 reader.watch(&asker, &self.origin, call)
             }
-            ServerEvent::Call(call) => reader.members(&asker, call),
+            ServerEvent::Call(call) => reader.call(&asker, call, self.origin.usage.as_deref(), now.wall_ms),
             _ => return,
         };
         let answer = answer.unwrap_or_else(|error| {

@@ -1,9 +1,10 @@
 //! One command before the owner of its slot: what it is decided on, looked up once, and what it comes to.
 
+use std::collections::BTreeSet;
 use std::sync::{Arc, atomic::Ordering};
 
 use postrider_protocol::{ChannelKind, Id, Image, Reason};
-use postrider_storage::{ConversationRow, MemberRow, OfState, StateKey, StateRow, Store, StoreError, fold};
+use postrider_storage::{ConversationRow, OfState, RequestRow, StateKey, StateRow, Store, StoreError, fold};
 
 use super::{
     answer::{Outcome, Refusal},
@@ -11,11 +12,13 @@ use super::{
     decide::{Now, Rules},
     decided::{Accepted, Audience, Decided, Group, Shared},
     dedup::{Known, look_up},
+    door::Door,
     draft::Draft,
+    members::Member,
     notice::{Before, Folded},
     state::{ChannelState, Parts},
 };
-use crate::{lookup::Lookup, uncovered::Change};
+use crate::{lookup::Lookup, quota::Charged, uncovered::Change};
 
 /// A connection whose user sends more than they may is not read for so long: refusing costs nearly as much as
 /// storing. No longer than an honest client is told to wait.
@@ -53,6 +56,14 @@ impl Case<'_> {
         refusal.map(Outcome::Refused)
     }
 
+    /// The answer to another form of the same command, if that is what was accepted under its number.
+    pub(super) fn known(&self, draft: &Draft<'_>) -> Option<Outcome> {
+        match look_up(self.parts.senders.as_deref()?, self.origin.sender, draft.number, draft.intent) {
+            Known::Same { seq, time_ms } => Some(Outcome::Stored { seq, time_ms }),
+            _ => None,
+        }
+    }
+
     fn refused_for_now(&self, draft: &Draft<'_>) -> Option<Refusal> {
         let origin = self.origin;
         let refusal = if let Some(reason) = origin.stuck.check(draft.number, draft.oldest) {
@@ -74,20 +85,36 @@ impl Case<'_> {
         refusal
     }
 
+    /// Charges what a numbered command uses, if it may be used. Everything else was decided: what is charged becomes an
+    /// entry, and what is refused is not charged.
+    fn over_quota(&self, draft: &Draft<'_>) -> Option<Refusal> {
+        let (quotas, origin) = (&self.rules.quotas, self.origin);
+        if !quotas.is_on() || draft.number == 0 {
+            return None;
+        }
+        let who = Charged { tenant: origin.tenant, user: &origin.user, channel: draft.channel };
+        let bytes = (draft.tlvs.as_bytes().len() + draft.body.len()) as u64;
+        let over = quotas.charge(who, origin.usage.as_deref(), bytes, self.now.wall_ms).err()?;
+        origin.stuck.refuse(draft.number, Reason::QuotaExceeded);
+        Some(Refusal::later(Reason::QuotaExceeded, over.retry_after_ms, over.scope.detail()))
+    }
+
     /// Lets the connection, whose user sends more than they may, not be read for a while.
     pub(super) fn pause(&self) {
         self.origin.paused_until_ms.store(self.now.mono_ms + PAUSE_MS, Ordering::Release);
     }
 
     /// Who gets what the user says in the channel, in a SEND or a signal, or why they may not speak there.
-    pub(super) fn may_speak(&self) -> Result<Result<Audience, Refusal>, StoreError> {
+    pub(super) fn may_speak(&mut self) -> Result<Result<Audience, Refusal>, StoreError> {
         let channel = &self.parts.channel.channel;
-        let audience = match channel.kind() {
-            ChannelKind::Person if channel.side_of(self.origin.user.as_bytes()).is_some() => Some(Audience::Person),
-            ChannelKind::Group => self.group().map(|group| Audience::Members(Arc::clone(group))),
-            _ => None,
-        };
-        Ok(audience.ok_or_else(|| Refusal::new(Reason::NoChannel, "no such channel for this user")))
+        Ok(match channel.kind() {
+            ChannelKind::Person => match channel.side_of(self.origin.user.as_bytes()) {
+                Some(side) => self.shut(side)?.map_or(Ok(Audience::Person), Err),
+                None => Err(Refusal::no_channel()),
+            },
+            ChannelKind::Group => self.speaks().map(|group| Audience::Members(Arc::clone(group))),
+            ChannelKind::User => Err(Refusal::no_channel()),
+        })
     }
 
     /// A state row of the channel as it is decided.
@@ -114,18 +141,71 @@ impl Case<'_> {
         }))
     }
 
+    /// How many requests and invitations wait in the group; looked up once.
+    pub(super) fn waiting(&self) -> Result<usize, StoreError> {
+        let channel = &self.parts.channel;
+        if let Some(waiting) = channel.waiting.get() {
+            return Ok(waiting);
+        }
+        let stored = self.store.requests(self.origin.tenant, &channel.channel)?;
+        let mut waiting: BTreeSet<StateKey> = stored.into_iter().map(|(user, _)| StateKey::Request(user)).collect();
+        for (key, row) in channel.rows.of::<RequestRow>(|key| matches!(key, StateKey::Request(_))) {
+            if row.is_some() {
+                waiting.insert(key.clone());
+            } else {
+                waiting.remove(key);
+            }
+        }
+        channel.waiting.set(Some(waiting.len()));
+        Ok(waiting.len())
+    }
+
+    /// The group, for who may speak in it now.
+    pub(super) fn speaks(&self) -> Result<&Arc<Group>, Refusal> {
+        let known = self.parts.channel.group.as_ref();
+        let own = known.and_then(|group| Some((group, group.members.get(&self.origin.user)?)));
+        let (group, member) = own.ok_or_else(Refusal::no_channel)?;
+        let everybody = if member.role == 0 { group.row.muted_until_ms } else { 0 };
+        let until_ms = everybody.max(if member.role == fold::OWNER { 0 } else { member.muted_until_ms });
+        if group.row.is_dismissed {
+            return Err(Refusal::dismissed());
+        }
+        match until_ms.saturating_sub(self.time_ms()) {
+            0 => Ok(group),
+            wait_ms => Err(Refusal {
+                reason: Reason::Muted,
+                retry_after_ms: u32::try_from(wait_ms).ok(),
+                detail: "the user may not speak in the group now",
+            }),
+        }
+    }
+
+    /// Whether its user may see `seq`, which was given.
+    pub(super) fn sees(&self, seq: u64) -> Result<bool, StoreError> {
+        let is_there = seq > 0 && seq <= self.parts.channel.head;
+        Ok(is_there && self.conversation(&self.origin.user)?.is_some_and(|view| view.may_see(seq)))
+    }
+
+    /// The time that an entry would get now: never before that of the slot's last one, whatever the clock says.
+    pub(super) fn time_ms(&self) -> u64 {
+        self.parts.end.time_ms(self.now.wall_ms.max(self.origin.issued_ms()))
+    }
+
     /// The group, for who is a member of it.
     pub(super) fn group(&self) -> Option<&Arc<Group>> {
         let group = self.parts.channel.group.as_ref()?;
         group.members.contains_key(&self.origin.user).then_some(group)
     }
 
-    /// Gives the next seq and position, writes the frame, and folds the entry into the rows of its channel. An audience
+    /// Charges the quotas, gives the next seq and position, writes the frame, and folds the entry into the rows of its channel. An audience
     /// of members becomes that of before and after when members come or go.
     ///
     /// # Errors
     /// When a row cannot be read; then the process must end.
     pub(super) fn accept(self, draft: &Draft<'_>, mut audience: Audience) -> Result<Outcome, StoreError> {
+        if let Some(refusal) = self.over_quota(draft) {
+            return Ok(Outcome::Refused(refusal));
+        }
         let Self { store, lookup, origin, now, decided, slot, parts, .. } = self;
         let Parts { end, channel, senders } = parts;
         let is_plain = draft.is_plain(channel.head);
@@ -139,6 +219,9 @@ impl Case<'_> {
             let image = draft.image(origin, place);
             let befores;
             (changes, befores) = fold_rows(store, origin.tenant, channel, place.position, &image, draft.read)?;
+            if matches!(draft.kind, fold::BLOCK_KIND | fold::CONTACT_KIND) {
+                channel.door = Door::default();
+            }
             if let Some((before, after)) = regroup(channel, &changes) {
                 audience = match audience {
                     Audience::Members(_) if before.members.len() != after.members.len() => {
@@ -190,8 +273,16 @@ fn fold_rows(
             Some(known) => known.cloned(),
             None => store.state(tenant, &channel.channel, &key)?,
         };
+        let was_there = row.is_some();
         let before = Before::of(&key, row.as_ref());
         fold::apply(&key, &mut row, position, image, read);
+        if !was_there && row.is_none() {
+            continue;
+        }
+        if let (StateKey::Request(_), Some(waiting)) = (&key, channel.waiting.get()) {
+            let now = waiting.saturating_add(usize::from(row.is_some())).saturating_sub(usize::from(was_there));
+            channel.waiting.set(Some(now));
+        }
         let change = Change { key, position, row };
         channel.rows.put(change.clone());
         changes.push(change);
@@ -206,12 +297,7 @@ fn regroup(channel: &mut ChannelState, changes: &[Change]) -> Option<(Arc<Group>
         (StateKey::Group, _) => true,
         (StateKey::Member(user), Some(StateRow::Member(row))) => {
             let known = channel.group.as_ref().and_then(|group| group.members.get(user));
-            // Marks alone are not worth a copy of the group.
-            let is_same = |known: &MemberRow| {
-                let (read, delivered, position) = (known.read, known.delivered, known.position);
-                MemberRow { read, delivered, position, ..row.clone() } == *known
-            };
-            known.map_or(row.is_member(), |known| !is_same(known))
+            known.copied() != row.is_member().then(|| Member::from(row))
         }
         _ => false,
     };
@@ -224,9 +310,9 @@ fn regroup(channel: &mut ChannelState, changes: &[Change]) -> Option<(Arc<Group>
         match (&change.key, &change.row) {
             (StateKey::Group, Some(StateRow::Group(row))) => after.row = row.clone(),
             (StateKey::Member(user), Some(StateRow::Member(row))) if row.is_member() => {
-                _ = after.members.insert(user.clone(), row.clone());
+                after.members.insert(user.clone(), Member::from(row));
             }
-            (StateKey::Member(user), _) => _ = after.members.remove(user),
+            (StateKey::Member(user), _) => after.members.remove(user),
             _ => {}
         }
     }

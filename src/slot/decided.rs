@@ -1,25 +1,24 @@
 //! What was decided: entries as plain numbers over one buffer of frames, in runs that share everything else. A run is
 //! found, shown and delivered at once, however many entries it has, and nothing of an entry has an owner of its own.
 
-use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use postrider_protocol::{Channel, HEADER_BYTES, Id};
-use postrider_storage::{GroupRow, MemberRow, NewEntry};
+use postrider_storage::{GroupRow, NewEntry};
 
-use super::{command::Answers, notice::Tell};
+use super::{command::Answers, members::Members, notice::Tell};
 use crate::uncovered::Change;
 
 /// A RECV frame has about so many bytes beside the body.
 const FRAME_HEAD: usize = 128;
 
 /// A group with those who are its members now.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default)]
 pub struct Group {
     /// What it is.
     pub row: GroupRow,
-    /// By id.
-    pub members: BTreeMap<Id, MemberRow>,
+    /// Who they are.
+    pub members: Members,
 }
 
 /// Who is told of an entry.
@@ -59,7 +58,7 @@ impl Audience {
             Self::Members(group) => group.members.keys().for_each(show),
             Self::Change(before, after) => {
                 after.members.keys().for_each(&mut show);
-                before.members.keys().filter(|user| !after.members.contains_key(*user)).for_each(show);
+                before.members.without(&after.members).for_each(show);
             }
         }
     }

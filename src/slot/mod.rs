@@ -9,14 +9,19 @@ mod cursor;
 mod decide;
 mod decided;
 mod dedup;
+mod device;
+mod door;
 mod draft;
+mod members;
 mod notice;
 mod state;
 
 pub use act::Act;
 pub use command::{Answers, Command, Origin, Stuck, Submission};
-pub use decide::{Decider, Now, Rules};
+pub use decide::{Decider, MessageRules, Now, Rules};
 pub use decided::{Accepted, Audience, Decided, Group, Run};
+pub use device::{DeviceRules, is_news};
+pub use members::{Member, Members};
 pub use notice::{News, Spoken, Tell, other_of};
 
 /// Which worker, of `workers`, owns `slot`.

@@ -238,7 +238,7 @@ impl Decider {
         spoken: &Spoken,
         late: bool,
     ) -> Result<(), StoreError> {
-        let Some(case) = self.case(origin, channel, false, late)? else { return Ok(()) };
+        let Some(mut case) = self.case(origin, channel, false, late)? else { return Ok(()) };
         let Ok(audience) = case.may_speak()? else { return Ok(()) };
         let user = origin.user.clone();
         let news = match spoken {

@@ -10,7 +10,7 @@ mod person;
 mod sender;
 mod target;
 
-use postrider_protocol::{Channel, ChannelKind, Id, Image, ImageKind, Sender, Tlvs, tag};
+use postrider_protocol::{Channel, ChannelKind, Id, Image, ImageKind, MAX_INTEGER, Sender, Tlvs, tag};
 
 pub use group::Membership;
 pub use person::{cut_fields, of_device, of_profile};
@@ -29,12 +29,12 @@ pub const CONVERSATION_KIND: u8 = 131;
 pub const HIDE_KIND: u8 = 132;
 /// A control entry by which its author blocks the other one of a person channel, or ends it: on u8.
 pub const BLOCK_KIND: u8 = 133;
-/// A control entry about contacts in a person channel: op u8 ([`contact`]), note bytes8.
+/// A control entry about contacts in a person channel: op u8 ([`contact`]), text bytes16.
 pub const CONTACT_KIND: u8 = 134;
 /// A control entry in a user's own channel with the fields of the profile that change.
 pub const USER_KIND: u8 = 135;
 /// A control entry in a user's own channel: the device of TLV [`DEVICE_TAG`] came, with what it tells; the body names a
-/// device that makes room for it.
+/// device that makes room for it: that one is forgotten, but for the time when it was removed.
 pub const DEVICE_KIND: u8 = 136;
 /// A control entry in a user's own channel: the device in its body is removed, or with an empty body all but that of TLV
 /// [`DEVICE_TAG`].
@@ -48,9 +48,9 @@ pub const SENDERS: usize = 32;
 /// Earlier spans that a row keeps; the oldest goes.
 pub const SPANS: usize = 8;
 /// Spans that a user may have deleted in a channel, apart from each other.
-pub const HIDES: usize = 64;
-/// Edits of a message whose seqs are kept.
-pub const EDITS: usize = 16;
+pub const HIDES: usize = postrider_protocol::HIDDEN_RANGES;
+/// Edits of a message: decide sees to it that there are no more.
+pub const EDITS: usize = postrider_protocol::EDITS;
 /// The role of an admin of a group.
 pub const ADMIN: u8 = 1;
 /// The role of the owner of a group.
@@ -60,25 +60,36 @@ pub const PRIVATE: u64 = 1 << 63;
 /// A bit of the `read` of a joining: who joins sees what was before.
 pub const HISTORY: u64 = 1 << 62;
 
-/// The first byte of the body of a [`REQUEST_KIND`] entry.
+/// The first byte of the body of a [`REQUEST_KIND`] entry, and the body.
 pub mod request {
+    use postrider_protocol::{Id, Writer as _, packet::groups};
+
     /// The author asks to join.
     pub const ASK: u8 = 1;
     /// The users may join.
     pub const INVITE: u8 = 2;
     /// The users wait no more.
     pub const END: u8 = 3;
+
+    /// The body that says `op` and `text` of `users`.
+    #[must_use]
+    pub fn body(op: u8, text: &[u8], users: &[Id]) -> Vec<u8> {
+        let mut body = vec![op];
+        body.bytes16(text);
+        groups::write_users(&mut body, users);
+        body
+    }
 }
 
 /// The first byte of the body of a [`CONTACT_KIND`] entry.
 pub mod contact {
-    /// The author asks the other one.
+    /// The author asks the other one, who reads the text; it accepts what the other one asked, if they did.
     pub const ASK: u8 = 1;
     /// The author accepts what the other one asked.
     pub const ACCEPT: u8 = 2;
     /// The two are no contacts, and neither asks.
     pub const END: u8 = 3;
-    /// The author's note.
+    /// The text is the author's note.
     pub const NOTE: u8 = 4;
 }
 
@@ -92,6 +103,14 @@ pub const fn mark_of(read: u64) -> u64 {
 #[must_use]
 pub fn target_of(image: &Image) -> u64 {
     image.tlvs.get_u64(tag::TARGET).unwrap_or_default()
+}
+
+/// When a message goes away, milliseconds since 1970; 0 when it does not, and for what is no message.
+#[must_use]
+pub fn expires_ms(image: &Image) -> u64 {
+    let is_it = image.kind == ImageKind::Message.number();
+    let lifetime_ms = image.tlvs.get_u64(tag::LIFETIME_MS).filter(|_| is_it);
+    lifetime_ms.map_or(0, |lifetime_ms| image.time_ms.saturating_add(lifetime_ms).min(MAX_INTEGER))
 }
 
 /// The CRC of what a command asks for: two commands with one number and different CRCs are a conflict. TLVs and body
@@ -175,15 +194,18 @@ pub fn changed(image: &Image, read: u64) -> Vec<StateKey> {
                 of_author(&mut keys);
             }
         }
-        Some(ImageKind::Edited | ImageKind::Revoked) => keys.push(StateKey::Target(target_of(image))),
+        Some(ImageKind::Edited) => keys.push(StateKey::Target(target_of(image))),
         Some(ImageKind::Reacted) => {
             keys.extend([StateKey::Target(target_of(image)), StateKey::Reaction(target_of(image), author())]);
         }
-        Some(ImageKind::Pinned) => keys.extend([StateKey::Target(target_of(image)), StateKey::Pins]),
+        Some(ImageKind::Pinned | ImageKind::Revoked) => {
+            keys.extend([StateKey::Target(target_of(image)), StateKey::Pins])
+        }
         Some(_) => group::changed(image, &mut keys),
         None => match image.kind {
             CURSOR_KIND | READ_KIND => of_author(&mut keys),
             CONVERSATION_KIND | HIDE_KIND | BLOCK_KIND => keys.push(StateKey::Conversation(author())),
+            CONTACT_KIND if image.body.first() == Some(&contact::NOTE) => keys.push(StateKey::Conversation(author())),
             CONTACT_KIND => keys.extend(sides(&image.channel)),
             REQUEST_KIND => group::changed(image, &mut keys),
             USER_KIND | DEVICE_KIND | DEVICE_REMOVED_KIND => person::changed(image, &mut keys),
@@ -213,10 +235,8 @@ pub fn apply(key: &StateKey, row: &mut Option<StateRow>, position: u64, image: &
             within(row, |row: &mut Option<_>| group::apply_member(row, position, user, image, read));
         }
         StateKey::Group => within(row, |row: &mut Option<_>| group::apply(row, position, image)),
-        StateKey::Request(user) => {
-            within(row, |row: &mut Option<_>| group::apply_request(row, position, user, image));
-        }
-        StateKey::Target(_) => within(row, |row: &mut Option<_>| target::apply(row, position, image)),
+        StateKey::Request(_) => within(row, |row: &mut Option<_>| group::apply_request(row, position, image)),
+        StateKey::Target(_) => within(row, |row: &mut Option<_>| target::apply(row, position, image, read)),
         StateKey::Reaction(..) => within(row, |row: &mut Option<_>| target::apply_reaction(row, position, image)),
         StateKey::Pins => within(row, |row: &mut Option<_>| target::apply_pins(row, position, image)),
         StateKey::User => within(row, |row: &mut Option<_>| person::apply(row, position, image)),

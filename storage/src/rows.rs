@@ -36,8 +36,8 @@ pub struct GroupRow {
     pub join_mode: u8,
     /// Whether new members see what was before they joined.
     pub shows_history: bool,
-    /// Only owner and admins may speak.
-    pub is_muted: bool,
+    /// Only owner and admins may speak until then.
+    pub muted_until_ms: u64,
     /// Most members; 0 for the server's limit.
     pub max_members: u32,
     /// `NAME`, `AVATAR`, `ANNOUNCEMENT`, `DESCRIPTION`, `CUSTOM`.
@@ -108,16 +108,33 @@ pub struct RequestRow {
 pub struct TargetRow {
     /// The seq of the entry that erased it; 0 when none did.
     pub erased: u64,
-    /// The seqs of its edits, at most [`crate::fold::EDITS`]: the newest, oldest first.
+    /// The time of that entry.
+    pub erased_ms: u64,
+    /// When it goes away, milliseconds since 1970; 0 when it does not. Known from its first edit on: before that the
+    /// message itself says it.
+    pub expires_ms: u64,
+    /// The seqs of its edits, oldest first, at most [`crate::fold::EDITS`]; also when it is erased.
     pub edits: Vec<u64>,
     /// How often it was edited.
     pub version: u32,
     /// Reactions and how many users gave them, in the order in which they came up.
     pub reactions: Vec<(Bytes, u32)>,
+    /// The seq of the last entry about its reactions.
+    pub reacted: u64,
     /// Whether it is pinned.
     pub is_pinned: bool,
+    /// The seq of the last entry about its pin.
+    pub pinned: u64,
     /// The position of the last entry it covers.
     pub position: u64,
+}
+
+impl TargetRow {
+    /// Whether an entry erased the message.
+    #[must_use]
+    pub const fn is_erased(&self) -> bool {
+        self.erased > 0
+    }
 }
 
 /// The reactions of one user to one message.
@@ -147,13 +164,26 @@ pub struct UserRow {
     pub receipts_private: bool,
     /// Others do not learn whether they are online, nor they of others.
     pub presence_private: bool,
+    /// Only contacts may write to them.
+    pub contacts_only: bool,
     /// When all devices but [`UserRow::kept`] were removed; 0 while they never were. Their tokens issued up to then are
     /// not accepted.
     pub removed_ms: u64,
     /// The device that was not removed then.
     pub kept: Option<Id>,
+    /// When that one was removed with all others before; 0 if it never was.
+    pub kept_removed_ms: u64,
     /// The position of the last entry it covers.
     pub position: u64,
+}
+
+impl UserRow {
+    /// When `device`, or what has none, was last removed together with all others; 0 if it never was. Its tokens issued
+    /// up to then are not accepted.
+    #[must_use]
+    pub fn removed_of(&self, device: Option<&Id>) -> u64 {
+        if device.is_some() && device == self.kept.as_ref() { self.kept_removed_ms } else { self.removed_ms }
+    }
 }
 
 /// A device of a user.
@@ -165,10 +195,18 @@ pub struct DeviceRow {
     pub first_ms: u64,
     /// When it last came, to a day.
     pub last_ms: u64,
-    /// When it was removed; 0 while it is not. Tokens issued up to then are not accepted.
+    /// When it was last removed by itself; 0 if it never was. Tokens issued up to then are not accepted.
     pub removed_ms: u64,
     /// The position of the last entry it covers.
     pub position: u64,
+}
+
+impl DeviceRow {
+    /// Whether it has not come back since it was removed, by itself or, at `all_ms`, with all others.
+    #[must_use]
+    pub const fn is_removed(&self, all_ms: u64) -> bool {
+        self.last_ms <= self.removed_ms || self.last_ms <= all_ms
+    }
 }
 
 /// How far one device of a user has a channel.
@@ -213,7 +251,7 @@ pub struct ConversationRow {
     pub blocks: bool,
     /// What the other one of this person channel is to the user.
     pub contact: Contact,
-    /// What the user calls the contact; UTF-8.
+    /// What the user calls the contact; while the other one asks to become one, what they say. UTF-8.
     pub note: Bytes,
     /// Position of the last change of anything but cursors.
     pub changed: u64,

@@ -165,7 +165,7 @@ impl Row for GroupRow {
         out.u8(u8::from(self.is_dismissed));
         out.u8(self.join_mode);
         out.u8(u8::from(self.shows_history));
-        out.u8(u8::from(self.is_muted));
+        out.u64(self.muted_until_ms);
         out.u32(self.max_members);
         out.bytes16(self.fields.as_bytes());
         out.u64(self.position);
@@ -176,7 +176,7 @@ impl Row for GroupRow {
             is_dismissed: read_flag(r)?,
             join_mode: r.u8("join mode")?,
             shows_history: read_flag(r)?,
-            is_muted: read_flag(r)?,
+            muted_until_ms: r.u64("muted")?,
             max_members: r.u32("members")?,
             fields: read_tlvs(r)?,
             position: r.u64("position")?,
@@ -239,7 +239,9 @@ impl Row for RequestRow {
 impl Row for TargetRow {
     fn write(&self, out: &mut Vec<u8>) {
         out.u64(self.erased);
-        out.u8(u8::try_from(self.edits.len()).unwrap_or(u8::MAX));
+        out.u64(self.erased_ms);
+        out.u64(self.expires_ms);
+        out.u16(u16::try_from(self.edits.len()).unwrap_or(u16::MAX));
         self.edits.iter().for_each(|&seq| out.u64(seq));
         out.u32(self.version);
         out.u8(u8::try_from(self.reactions.len()).unwrap_or(u8::MAX));
@@ -247,19 +249,25 @@ impl Row for TargetRow {
             out.bytes8(reaction);
             out.u32(*count);
         }
+        out.u64(self.reacted);
         out.u8(u8::from(self.is_pinned));
+        out.u64(self.pinned);
         out.u64(self.position);
     }
 
     fn read(r: &mut Reader) -> Result<Self, DecodeError> {
         Ok(Self {
             erased: r.u64("erased")?,
-            edits: (0..r.u8("edits")?).map(|_| r.u64("edit")).collect::<Result<_, _>>()?,
+            erased_ms: r.u64("erased at")?,
+            expires_ms: r.u64("expires at")?,
+            edits: (0..r.u16("edits")?).map(|_| r.u64("edit")).collect::<Result<_, _>>()?,
             version: r.u32("version")?,
             reactions: (0..r.u8("reactions")?)
                 .map(|_| Ok((r.bytes8("reaction")?, r.u32("count")?)))
                 .collect::<Result<_, DecodeError>>()?,
+            reacted: r.u64("reacted")?,
             is_pinned: read_flag(r)?,
+            pinned: r.u64("pinned")?,
             position: r.u64("position")?,
         })
     }
@@ -296,8 +304,10 @@ impl Row for UserRow {
         out.bytes16(self.fields.as_bytes());
         out.u8(u8::from(self.receipts_private));
         out.u8(u8::from(self.presence_private));
+        out.u8(u8::from(self.contacts_only));
         out.u64(self.removed_ms);
         out.bytes8(self.kept.as_ref().map_or(&[], Id::as_bytes));
+        out.u64(self.kept_removed_ms);
         out.u64(self.position);
     }
 
@@ -306,8 +316,10 @@ impl Row for UserRow {
             fields: read_tlvs(r)?,
             receipts_private: read_flag(r)?,
             presence_private: read_flag(r)?,
+            contacts_only: read_flag(r)?,
             removed_ms: r.u64("removed")?,
             kept: Id::read_optional(r, "kept")?.map(|id| id.detached()),
+            kept_removed_ms: r.u64("kept removed")?,
             position: r.u64("position")?,
         })
     }
@@ -348,7 +360,7 @@ impl Row for ConversationRow {
         write_spans(out, &self.hidden);
         out.u8(u8::from(self.blocks));
         out.u8(self.contact as u8);
-        out.bytes8(&self.note);
+        out.bytes16(&self.note);
         out.u64(self.changed);
         out.u64(self.position);
         out.u8(u8::try_from(self.cursors.len()).unwrap_or(u8::MAX));
@@ -386,7 +398,7 @@ impl Row for ConversationRow {
                 3 => Contact::Yes,
                 _ => Contact::No,
             },
-            note: r.bytes8("note")?,
+            note: r.bytes16(usize::from(u16::MAX), "note")?,
             changed: r.u64("changed")?,
             position: r.u64("position")?,
             cursors: (0..r.u8("cursors")?).map(|_| cursor(r)).collect::<Result<_, DecodeError>>()?,

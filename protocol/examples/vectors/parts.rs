@@ -1,10 +1,14 @@
 //! images.json, channels.json, methods.json, streams.json.
 
-use postrider_protocol::{Channel, From, Image, Sender, Tlvs, Writer, packet::groups, tag};
+use postrider_protocol::{
+    Channel, From, Image, Sender, Tlvs, Writer,
+    packet::{ElementsPage, Made, SyncItem},
+    tag,
+};
 use serde_json::{Value, json};
 
 use crate::{
-    built, describe, frame,
+    built, describe, frame, group_parts,
     packets::{encoded, id, long_id, message},
 };
 
@@ -152,36 +156,47 @@ pub fn channels() -> Value {
 }
 
 pub fn methods() -> Value {
-    let many: Vec<_> = (0..101).map(|n| id(&format!("user-{n}"))).collect();
-    let change = |users: &[_]| built(|out| groups::write_change(out, &id("team"), users));
-    let users = |users: &[_]| built(|out| groups::write_users(out, users));
+    let pair = b"\x01\x05alice\x03bob";
+    let made = Made { seq: 9, edit: 0, version: 0, is_pinned: true, reactions: Vec::new() };
+    let items = vec![SyncItem::Image(encoded(&message(9, b"hi"))), SyncItem::Made(made)];
+    let elements = built(|out| ElementsPage { items, more: true }.write(out));
     let valid = [
-        ("change: one user", "change", change(&[id("bob")])),
-        ("change: nobody", "change", change(&[])),
-        ("change: 100 users", "change", change(&many[..100])),
-        ("users: nobody", "users", users(&[])),
-        ("users: two", "users", users(&[id("bob"), id("carol")])),
-        ("members: first page", "members", b"\x04team\x00".to_vec()),
-        ("members: after bob", "members", b"\x04team\x03bob".to_vec()),
-        ("members_page: empty", "members_page", b"\0\0\0".to_vec()),
-        ("members_page: an owner, a member, more", "members_page", b"\0\x02\x05alice\x02\x03bob\x00\x01".to_vec()),
         ("read: a person", "read", b"\x01\x05alice\x03bob\0\0\0\0\0\0\0\x09".to_vec()),
+        ("revoke: a person", "revoke", [&pair[..], b"\0\0\0\0\0\0\0\x09"].concat()),
+        ("edit: the second version", "edit", [&pair[..], b"\0\0\0\0\0\0\0\x09\0\0\0\x01\0\0\0\x03new"].concat()),
+        ("react: on", "react", [&pair[..], b"\0\0\0\0\0\0\0\x09\x01\x04\xf0\x9f\x91\x8d"].concat()),
+        ("react: off", "react", [&pair[..], b"\0\0\0\0\0\0\0\x09\0\x01+"].concat()),
+        ("pin: on", "pin", [&pair[..], b"\0\0\0\0\0\0\0\x09\x01"].concat()),
+        ("hide: two", "hide", [&pair[..], b"\0\0\0\0\0\0\0\x08\0\0\0\0\0\0\0\x09"].concat()),
+        ("pins: first page", "pins", [&pair[..], &[0; 8]].concat()),
+        ("edits: after 12", "edits", [&pair[..], b"\0\0\0\0\0\0\0\x09\0\0\0\0\0\0\0\x0c"].concat()),
+        ("elements: none", "elements", b"\0\0\0".to_vec()),
+        ("elements: an image, what was made of it, more", "elements", elements),
         ("read: a group, the highest seq", "read", b"\x02\x04team\0\x1f\xff\xff\xff\xff\xff\xff".to_vec()),
     ];
-    let malformed = [
-        ("change: 101 users", "change", change(&many)),
-        ("change: more users told than there are", "change", b"\x04team\0\x02\x03bob".to_vec()),
-        ("change: a byte too many", "change", b"\x04team\0\0\0".to_vec()),
-        ("change: no group", "change", b"\0\0\0".to_vec()),
-        ("users: 65,535 of them in no bytes", "users", b"\xff\xff".to_vec()),
-        ("users: an empty id", "users", b"\0\x01\0".to_vec()),
-        ("members: after is missing", "members", b"\x04team".to_vec()),
-        ("members_page: more is 2", "members_page", b"\0\0\x02".to_vec()),
-        ("members_page: 65,535 members in no bytes", "members_page", b"\xff\xff".to_vec()),
+    let valid = valid.into_iter().chain(people());
+    let malformed_reads = [
         ("read: channel of one user", "read", b"\x03\x05alice\0\0\0\0\0\0\0\x09".to_vec()),
+        ("revoke: seq 0", "revoke", [&pair[..], &[0; 8]].concat()),
+        ("revoke: a byte too many", "revoke", [&pair[..], b"\0\0\0\0\0\0\0\x09\0"].concat()),
+        ("edit: no body", "edit", [&pair[..], b"\0\0\0\0\0\0\0\x09\0\0\0\x01"].concat()),
+        ("edit: the highest version", "edit", [&pair[..], b"\0\0\0\0\0\0\0\x09\xff\xff\xff\xff\0\0\0\0"].concat()),
+        ("react: on 2", "react", [&pair[..], b"\0\0\0\0\0\0\0\x09\x02\x01+"].concat()),
+        ("react: nothing", "react", [&pair[..], b"\0\0\0\0\0\0\0\x09\x01\0"].concat()),
+        ("react: 33 bytes", "react", [&pair[..], b"\0\0\0\0\0\0\0\x09\x01\x21", &[b'+'; 33]].concat()),
+        ("react: no text", "react", [&pair[..], b"\0\0\0\0\0\0\0\x09\x01\x01\xff"].concat()),
+        ("pin: on 255", "pin", [&pair[..], b"\0\0\0\0\0\0\0\x09\xff"].concat()),
+        ("hide: from 0", "hide", [&pair[..], b"\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\x09"].concat()),
+        ("hide: to below from", "hide", [&pair[..], b"\0\0\0\0\0\0\0\x09\0\0\0\0\0\0\0\x08"].concat()),
+        ("pins: no after", "pins", pair.to_vec()),
+        ("edits: no after", "edits", [&pair[..], b"\0\0\0\0\0\0\0\x09"].concat()),
+        ("elements: 65,535 of them in no bytes", "elements", b"\xff\xff".to_vec()),
+        ("elements: more is 2", "elements", b"\0\0\x02".to_vec()),
         ("read: seq 2^53", "read", b"\x02\x04team\0\x20\0\0\0\0\0\0".to_vec()),
         ("read: a byte too many", "read", b"\x02\x04team\0\0\0\0\0\0\0\x09\0".to_vec()),
     ];
+    let (valid, malformed) = (group_parts::valid().into_iter().chain(valid), group_parts::malformed());
+    let malformed = malformed.into_iter().chain(malformed_reads);
     let (more_valid, more_malformed) = notices();
     let valid = valid.into_iter().chain(more_valid);
     let malformed = malformed.into_iter().chain(more_malformed);
@@ -193,9 +208,69 @@ pub fn methods() -> Value {
         })
         .collect();
     let malformed: Value = malformed
+        .into_iter()
+        .chain(malformed_people())
         .map(|(name, what, bytes)| json!({ "name": name, "what": what, "hex": describe::hex(&bytes) }))
         .collect();
     json!({ "valid": valid, "malformed": malformed })
+}
+
+type Vector = (&'static str, &'static str, Vec<u8>);
+
+/// A length of two bytes and so many letters.
+fn letters(len: u16) -> Vec<u8> {
+    [&len.to_be_bytes()[..], &vec![b'x'; usize::from(len)]].concat()
+}
+
+fn people() -> Vec<Vector> {
+    let used = [&b"\x01\x01"[..], &[0; 48]].concat();
+    vec![
+        ("user: bob", "user", b"\x03bob".to_vec()),
+        ("optional: none", "optional", b"\0".to_vec()),
+        ("optional: a device", "optional", b"\x05phone".to_vec()),
+        ("switch: on", "switch", b"\x03bob\x01".to_vec()),
+        ("switch: off", "switch", b"\x03bob\0".to_vec()),
+        ("ask: without a text", "ask", b"\x03bob\0\0".to_vec()),
+        ("ask: the longest text", "ask", [b"\x03bob".to_vec(), letters(256)].concat()),
+        ("note: the longest note", "note", [b"\x03bob".to_vec(), letters(128)].concat()),
+        ("profiles: nobody", "profiles", b"\0\0".to_vec()),
+        ("profiles: a name, and nothing", "profiles", b"\0\x02\x03bob\0\x07\0\x21\0\x03Bob\x03eve\0\0".to_vec()),
+        ("devices: none", "devices", b"\0\0".to_vec()),
+        (
+            "devices: a phone",
+            "devices",
+            b"\0\x01\x05phone\0\0\0\0\0\0\0\x07\0\0\0\0\0\0\0\x09\x01\0\0\x07\0\x10\0\x03ios".to_vec(),
+        ),
+        ("blocked: one, more", "blocked", b"\0\x01\x03bob\x01".to_vec()),
+        ("contacts: none", "contacts", b"\0\0\0".to_vec()),
+        ("contacts: of each state", "contacts", b"\0\x03\x01a\x01\0\0\x01b\x02\0\x02hi\x01c\x03\0\0\0".to_vec()),
+        ("usage: the caller", "usage", Vec::new()),
+        ("usage: a group too", "usage", b"\x02\x04team".to_vec()),
+        ("used: quotas are off", "used", b"\0".to_vec()),
+        ("used: a user", "used", used),
+    ]
+}
+
+fn malformed_people() -> Vec<Vector> {
+    vec![
+        ("user: nobody", "user", b"\0".to_vec()),
+        ("user: a byte too many", "user", b"\x03bob\0".to_vec()),
+        ("optional: nothing at all", "optional", Vec::new()),
+        ("switch: 2", "switch", b"\x03bob\x02".to_vec()),
+        ("switch: without a flag", "switch", b"\x03bob".to_vec()),
+        ("ask: 257 bytes", "ask", [b"\x03bob".to_vec(), letters(257)].concat()),
+        ("ask: not UTF-8", "ask", b"\x03bob\0\x01\xff".to_vec()),
+        ("note: 129 bytes", "note", [b"\x03bob".to_vec(), letters(129)].concat()),
+        ("profiles: 65,535 of them in no bytes", "profiles", b"\xff\xff".to_vec()),
+        ("profiles: half a TLV", "profiles", b"\0\x01\x03bob\0\x02\0\x21".to_vec()),
+        ("devices: online is 2", "devices", b"\0\x01\x01p\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\x02\0\0\0".to_vec()),
+        ("blocked: more is 2", "blocked", b"\0\0\x02".to_vec()),
+        ("contacts: state 0", "contacts", b"\0\x01\x01a\0\0\0\0".to_vec()),
+        ("contacts: state 4", "contacts", b"\0\x01\x01a\x04\0\0\0".to_vec()),
+        ("usage: a user's own channel", "usage", b"\x03\x05alice".to_vec()),
+        ("used: scope 4", "used", [&b"\x01\x04"[..], &[0; 48]].concat()),
+        ("used: 255 scopes in no bytes", "used", b"\xff".to_vec()),
+    ]
 }
 
 /// Name, what it is, bytes.

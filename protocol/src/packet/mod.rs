@@ -6,10 +6,13 @@ pub mod groups;
 mod list;
 pub mod marks;
 pub mod notice;
+pub mod people;
 pub mod presence;
 mod send;
 mod small;
 mod sync;
+pub mod targets;
+pub mod usage;
 
 use alloc::vec::Vec;
 
@@ -20,7 +23,8 @@ pub use list::{Conversation, ListPacket, ListedPacket, conversation_flag};
 pub use notice::NoticePacket;
 pub use send::{SendPacket, SendackPacket};
 pub use small::{DisconnectPacket, LagPacket, RecvackPacket};
-pub use sync::{Gap, SyncItem, SyncPacket, SyncedPacket};
+pub use sync::{Gap, Made, Reaction, SyncItem, SyncPacket, SyncedPacket};
+pub use targets::ElementsPage;
 
 use crate::{DecodeError, Image, Kind, Reader, Reason, Tlvs, frame, frame::Frame};
 

@@ -3,12 +3,16 @@
 
 mod group;
 mod mark;
+mod person;
+mod target;
 
-use postrider_protocol::{Channel, DecodeError, Id, Method, Tlvs, packet::CallPacket};
+use postrider_protocol::{Channel, DecodeError, Id, Method, Reason, Tlvs, packet::CallPacket};
 use postrider_storage::StoreError;
 
 use group::GroupAct;
 use mark::MarkAct;
+use person::PersonAct;
+use target::TargetAct;
 
 use super::{
     answer::{Outcome, Refusal},
@@ -26,6 +30,10 @@ pub enum Act {
     Group(GroupAct),
     /// About a user's view of a channel.
     Mark(MarkAct),
+    /// About a message.
+    Target(TargetAct),
+    /// About users.
+    Person(PersonAct),
 }
 
 /// The entry that an act comes to when it is accepted: the same for the same fields, so that a repetition is known.
@@ -36,11 +44,19 @@ pub(super) struct Asked {
     pub body: Vec<u8>,
 }
 
+impl Asked {
+    fn draft<'a>(&'a self, numbers: (u64, u64), channel: &'a Channel) -> Draft<'a> {
+        Draft::new(self.kind, numbers, 0, channel, &self.tlvs, &self.body)
+    }
+}
+
 /// What is decided.
 #[derive(Debug)]
 pub(super) enum Verdict {
     /// It becomes an entry; `read` is what the server adds, see [`postrider_storage::fold`].
     Accept { audience: Audience, read: u64 },
+    /// It becomes the entry that [`Act::asked_otherwise`] says.
+    Otherwise { audience: Audience },
     /// It is so already, by an entry with this seq and time.
     Done { seq: u64, time_ms: u64 },
     /// It is refused.
@@ -66,14 +82,39 @@ impl From<Refusal> for Verdict {
 }
 
 impl Act {
-    /// What a CALL of `method`, which changes something, asks for, and the channel that decides it.
+    /// What a CALL of `method`, which changes something, by `user` on `device` asks for, and the channel that decides it.
     ///
     /// # Errors
     /// `MALFORMED` when the fields do not follow the method's layout.
-    pub fn read(method: Method, call: &CallPacket, user: &Id) -> Result<(Channel, Self), DecodeError> {
+    pub fn read(
+        method: Method,
+        call: &CallPacket,
+        user: &Id,
+        device: Option<&Id>,
+    ) -> Result<(Channel, Self), DecodeError> {
         match method {
             Method::Read => MarkAct::read(method, call.fields.clone()).map(|(channel, act)| (channel, Self::Mark(act))),
+            Method::Revoke | Method::Edit | Method::React | Method::Pin | Method::Hide => {
+                TargetAct::read(method, call).map(|(channel, act)| (channel, Self::Target(act)))
+            }
+            Method::ProfileSet
+            | Method::DeviceRemove
+            | Method::Block
+            | Method::ContactAsk
+            | Method::ContactAnswer
+            | Method::ContactRemove
+            | Method::ContactNote => {
+                PersonAct::read(method, call, user, device).map(|(channel, act)| (channel, Self::Person(act)))
+            }
             _ => GroupAct::read(method, call.fields.clone(), user).map(|(group, act)| (group, Self::Group(act))),
+        }
+    }
+
+    /// The entry that it comes to when that of [`Act::asked`] is refused to its caller and something less is not.
+    fn asked_otherwise(&self) -> Option<Asked> {
+        match self {
+            Self::Group(act) => act.asked_otherwise(),
+            Self::Mark(_) | Self::Target(_) | Self::Person(_) => None,
         }
     }
 
@@ -81,6 +122,8 @@ impl Act {
         match self {
             Self::Group(act) => act.asked(),
             Self::Mark(act) => act.asked(),
+            Self::Target(act) => act.asked(),
+            Self::Person(act) => act.asked(),
         }
     }
 
@@ -88,6 +131,8 @@ impl Act {
         match self {
             Self::Group(act) => act.decide(case),
             Self::Mark(act) => act.decide(case),
+            Self::Target(act) => act.decide(case),
+            Self::Person(act) => act.decide(case),
         }
     }
 }
@@ -102,10 +147,12 @@ impl Decider {
         act: &Act,
         late: bool,
     ) -> Result<Outcome, StoreError> {
-        let Asked { kind, tlvs, body } = act.asked();
-        let mut draft = Draft::new(kind, numbers, 0, channel, &tlvs, &body);
+        let (asked, otherwise) = (act.asked(), act.asked_otherwise());
+        let mut draft = asked.draft(numbers, channel);
+        let otherwise = otherwise.as_ref().map(|asked| asked.draft(numbers, channel));
         let Some(case) = self.case(origin, channel, true, late)? else { return Ok(Outcome::elsewhere()) };
-        if let Some(outcome) = case.admit(&draft) {
+        let known = otherwise.as_ref().and_then(|draft| case.known(draft));
+        if let Some(outcome) = known.or_else(|| case.admit(&draft)) {
             return Ok(outcome);
         }
         match act.decide(&case)? {
@@ -115,6 +162,15 @@ impl Decider {
                 draft.read = read;
                 case.accept(&draft, audience)
             }
+            Verdict::Otherwise { audience } => {
+                // Only what can come to something else is decided so.
+                case.accept(otherwise.as_ref().unwrap_or(&draft), audience)
+            }
         }
     }
+}
+
+/// For a method that no act is known for.
+const fn not_known() -> DecodeError {
+    DecodeError { reason: Reason::UnknownMethod, what: "method", at: 0 }
 }

@@ -4,27 +4,29 @@ use bytes::Bytes;
 use postrider_protocol::{Id, Image, ImageKind, Reader, tag};
 
 use super::{
-    BLOCK_KIND, CONTACT_KIND, CONVERSATION_KIND, CURSOR_KIND, CURSORS, DEVICE_TAG, HIDE_KIND, HISTORY, Membership,
-    READ_KIND, REQUEST_KIND, contact, group::push_span, mark_of, request, seq_in_body,
+    BLOCK_KIND, CONTACT_KIND, CONVERSATION_KIND, CURSOR_KIND, CURSORS, DEVICE_TAG, HIDE_KIND, HISTORY, READ_KIND,
+    REQUEST_KIND, contact,
+    group::{is_leaving, push_span, role_given},
+    mark_of, request, seq_in_body,
 };
 use crate::{Contact, ConversationRow, Cursor, Span, Waiting};
 
 /// Only joining, waiting, blocking, contacts and the first entry of a person channel make a row.
 pub(super) fn apply(row: &mut Option<ConversationRow>, position: u64, user: &Id, image: &Image, read: u64) {
     let is_author = image.author() == *user;
-    match Membership::of(image) {
-        Membership::Join(users) if users.iter().any(|(joined, _)| joined == user) => {
+    match image.kind {
+        _ if role_given(image, user).is_some() => {
             row.get_or_insert_default().join(image.seq, read & HISTORY != 0);
         }
-        Membership::Leave(users) if users.contains(user) => {
+        _ if is_leaving(image, user) => {
             if let Some(row) = row {
                 row.visible_to = Some(image.seq);
             }
         }
         _ if image.seq == 1 && image.channel.side_of(user.as_bytes()).is_some() => _ = row.get_or_insert_default(),
-        _ if image.kind == REQUEST_KIND => row.get_or_insert_with(ConversationRow::outside).wait(image),
-        _ if image.kind == CONTACT_KIND => row.get_or_insert_default().relate(image, is_author),
-        _ if image.kind == BLOCK_KIND => row.get_or_insert_default().blocks = image.body.first() == Some(&1),
+        REQUEST_KIND => row.get_or_insert_with(ConversationRow::outside).wait(image),
+        CONTACT_KIND => row.get_or_insert_default().relate(image, is_author),
+        BLOCK_KIND => row.get_or_insert_default().blocks = image.body.first() == Some(&1),
         _ => {}
     }
     let Some(row) = row else { return };
@@ -38,7 +40,7 @@ pub(super) fn apply(row: &mut Option<ConversationRow>, position: u64, user: &Id,
                 row.is_marked_unread = false;
             }
             CONVERSATION_KIND => row.set(position, image),
-            HIDE_KIND => row.hide(image),
+            HIDE_KIND => row.hide_what(image),
             _ => row.read = row.read.max(mark_of(read)),
         }
     }
@@ -74,16 +76,21 @@ impl ConversationRow {
     }
 
     fn relate(&mut self, image: &Image, is_author: bool) {
-        match image.body.first() {
-            Some(&contact::ASK) => self.contact = if is_author { Contact::Asked } else { Contact::Asking },
-            Some(&contact::ACCEPT) => self.contact = Contact::Yes,
-            Some(&contact::NOTE) if is_author => {
-                let mut reader = Reader::new(image.body.slice(1..));
-                self.note = reader.bytes8("note").map(|note| Bytes::copy_from_slice(&note)).unwrap_or_default();
+        let mut reader = Reader::new(image.body.clone());
+        let Ok(op) = reader.u8("op") else { return };
+        let text = reader.bytes16(usize::from(u16::MAX), "text").unwrap_or_default();
+        let text = Bytes::copy_from_slice(&text);
+        (self.contact, self.note) = match (op, self.contact, is_author) {
+            // Two who ask each other are contacts.
+            (contact::ASK, Contact::Asking, true) | (contact::ASK, Contact::Asked, false) | (contact::ACCEPT, ..) => {
+                (Contact::Yes, Bytes::new())
             }
-            Some(&contact::NOTE) | None => {}
-            Some(_) => (self.contact, self.note) = (Contact::No, Bytes::new()),
-        }
+            (contact::ASK, Contact::No | Contact::Asked, true) => (Contact::Asked, Bytes::new()),
+            (contact::ASK, Contact::No | Contact::Asking, false) => (Contact::Asking, text),
+            (contact::NOTE, state, true) => (state, text),
+            (contact::END, ..) => (Contact::No, Bytes::new()),
+            _ => return,
+        };
     }
 
     fn set(&mut self, position: u64, image: &Image) {
@@ -96,9 +103,19 @@ impl ConversationRow {
         self.hidden.retain(|span| span.through > self.cleared);
     }
 
-    fn hide(&mut self, image: &Image) {
+    fn hide_what(&mut self, image: &Image) {
         let mut reader = Reader::new(image.body.clone());
-        let (Ok(from), Ok(to)) = (reader.u64("from"), reader.u64("to")) else { return };
+        if let (Ok(from), Ok(to)) = (reader.u64("from"), reader.u64("to")) {
+            self.hide(from, to);
+        }
+    }
+
+    /// Deletes `from` to `to`, both included, for the user; ranges that touch become one.
+    pub fn hide(&mut self, from: u64, to: u64) {
+        let from = from.max(self.cleared.saturating_add(1));
+        if to < from {
+            return;
+        }
         let mut new = Span { above: from.saturating_sub(1), through: to };
         self.hidden.retain(|span| {
             let is_apart = span.through < new.above || span.above > new.through;

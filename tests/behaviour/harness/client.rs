@@ -8,7 +8,7 @@ use postrider_protocol::{
     frame::Decoder,
     image_flag,
     packet::{
-        CallPacket, ConnackPacket, ConnectPacket, Conversation, ListPacket, ListedPacket, Packet, RecvackPacket,
+        CallPacket, ConnackPacket, ConnectPacket, Conversation, ListPacket, ListedPacket, Made, Packet, RecvackPacket,
         ReplyPacket, SendPacket, SendackPacket, SyncItem, SyncPacket, SyncedPacket, groups, marks,
     },
 };
@@ -41,6 +41,8 @@ pub fn user_list(group: &str, users: &[&str]) -> Bytes {
 pub struct Seen {
     pub images: Vec<Image>,
     pub gaps: Vec<postrider_protocol::packet::Gap>,
+    /// What was made of the images.
+    pub made: Vec<Made>,
     pub head: u64,
 }
 
@@ -96,6 +98,20 @@ impl Client {
         client.sender = connack.sender;
         client.connack = Some(connack);
         client
+    }
+
+    /// Connects `user` with exactly this; the refusing CONNACK when it is refused.
+    pub fn connect_by(server: &Server, via: Via, user: &str, connect: &ConnectPacket) -> Result<Self, ConnackPacket> {
+        let mut client = Self::new(server, via);
+        let connack = client.ask_in(connect);
+        if connack.reason != Reason::Ok {
+            client.is_over(connack.reason);
+            return Err(connack);
+        }
+        client.user = user.to_owned();
+        client.sender = connack.sender;
+        client.connack = Some(connack);
+        Ok(client)
     }
 
     /// Says CONNECT and returns the answer.
@@ -297,6 +313,13 @@ impl Client {
         self.reply(call.request)
     }
 
+    /// A CALL with TLVs.
+    pub fn call_with(&mut self, method: Method, fields: Bytes, tlvs: Tlvs) -> ReplyPacket {
+        let call = CallPacket { tlvs, ..self.next_call(method, fields) };
+        self.say(&Packet::Call(call.clone()));
+        self.reply(call.request)
+    }
+
     /// A changing call on a group.
     pub fn change(&mut self, method: Method, group: &str, users: &[&str]) -> ReplyPacket {
         self.call(method, user_list(group, users))
@@ -364,7 +387,7 @@ impl Client {
     /// All of a channel from `from` on, as a client that comes back fetches it: each seq once, as image or gap.
     pub fn sync_from(&mut self, channel: &Channel, from: u64) -> Seen {
         let listed = self.listed(channel).unwrap_or_else(|| panic!("{channel:?} is not listed"));
-        let mut seen = Seen { images: Vec::new(), gaps: Vec::new(), head: listed.head };
+        let mut seen = Seen { images: Vec::new(), gaps: Vec::new(), made: Vec::new(), head: listed.head };
         let mut next = from;
         while next <= listed.head {
             let synced = self.sync(channel, listed.epoch, (next, listed.head), 0);
@@ -383,6 +406,7 @@ impl Client {
                         next = gap.to + 1;
                         seen.gaps.push(gap);
                     }
+                    SyncItem::Made(made) => seen.made.push(made),
                 }
             }
             assert_eq!(next, synced.to + 1, "an answer covers its interval");
