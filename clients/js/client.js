@@ -3,12 +3,16 @@
 // channel's images once and in order. What it needs to go on after a restart is in its storage.
 
 import {
-  SenderKind, addressOf, channelKey, channelOf, decodeImage, decodeMembersPage, encodeGroupChange, encodeMembersQuery,
-  encodeRead, fromOf, groupChannel, requestSender, textTlv, tlvU64,
+  SenderKind, addressOf, channelKey, channelOf, encodeConversationSet, encodeRead, fromOf, requestSender, textTlv,
+  tlvU64, tlvsOfSettings,
 } from './codec.js';
 import { Connection, endingOf } from './connection.js';
+import { Groups } from './groups.js';
 import { Inbox } from './inbox.js';
+import { Live } from './live.js';
+import { Messages } from './messages.js';
 import { Outbox, packetOf, randomId, reasonName } from './outbox.js';
+import { People } from './people.js';
 import { ImageKind, Kind, Method, Reason, ReasonInfo, Tlv, VERSION } from './registry.js';
 import { Requests } from './requests.js';
 import { MemoryStorage, State } from './storage.js';
@@ -62,7 +66,8 @@ export class Refused extends Error {
 }
 
 /**
- * Events (each a `CustomEvent`; see README.md): `state`, `message`, `gap`, `reset`, `conversation`, `outgoing`.
+ * Events (each a `CustomEvent`; see README.md): `state`, `message`, `made`, `gap`, `reset`, `hidden`, `conversation`,
+ * `outgoing`, `typing`, `presence`, `receipt`, `signal`, `requests`.
  */
 export class PostriderClient extends EventTarget {
   #options;
@@ -94,19 +99,47 @@ export class PostriderClient extends EventTarget {
     super();
     this.#options = { WebSocket: globalThis.WebSocket, platform: '', ...options };
     this.#clock = options.clock ?? PLATFORM_CLOCK;
-    this.#state = new State(options.storage ?? new MemoryStorage(), `${options.user}/${options.device}`);
+    this.#state = new State(options.storage ?? new MemoryStorage(), options.user, options.device);
     this.#outbox = new Outbox(this.#state);
     this.#inbox = new Inbox({
       state: this.#state,
       requests: this.#requests,
       user: options.user,
-      emit: (name, detail) => this.#emit(name, detail),
+      emit: (name, detail) => {
+        this.#emit(name, detail);
+        if (name === 'message') this.live.wrote(/** @type {any} */ (detail).channel, /** @type {any} */ (detail).author);
+      },
       recognise: (image) => this.#recognise(image),
       refused: (answer) => this.#again(endingOf(answer)),
       pause: () => this.#pauseFor(FIRST_BACKOFF_MS),
       listed: () => {
         this.#failures = 0;
       },
+    });
+    /** @type {import('./caller.js').Caller} */
+    const caller = {
+      user: options.user,
+      change: (channel, method, fields, tlvs) => this.#change(channel, method, fields, tlvs),
+      ask: (method, fields) => this.#call(method, fields),
+      alter: (channel, change) => this.#alter(channel, change),
+      emit: (name, detail) => this.#emit(name, detail),
+      relist: () => {
+        this.#inbox.relist();
+        this.#flush();
+      },
+      told: (channel, items) => this.#inbox.told(channel, items, null),
+    };
+    /** What is done with groups. */
+    this.groups = new Groups(caller);
+    /** What is done with messages that are there. */
+    this.messages = new Messages(caller);
+    /** Profiles, contacts, blocked users, devices. */
+    this.people = new People(caller);
+    /** What is told and not stored: typing, presence, receipts, signals. */
+    this.live = new Live(caller, this.#clock, (packet) => {
+      if (this.#phase !== 'online') return false;
+      this.#connection?.send(packet);
+      return true;
     });
   }
 
@@ -166,14 +199,14 @@ export class PostriderClient extends EventTarget {
    * Sends a message: at once, or as soon as there is a connection. It is stored when `outgoing` says so.
    * @param {string | Channel} to `user:ID`, `group:ID` or a channel
    * @param {string | Uint8Array} body text is sent as UTF-8
-   * @param {{ contentType?: string, read?: number, silent?: boolean }} [options] `read`: the highest seq on screen
+   * @param {import('./outbox.js').MessageOptions} [options]
    * @returns {Command}
    */
-  send(to, body, { contentType = typeof body === 'string' ? 'text/plain' : '', read = 0, silent = false } = {}) {
+  send(to, body, options = {}) {
     this.#mustBeAlive();
     const bytes = typeof body === 'string' ? new TextEncoder().encode(body) : body;
-    const options = { contentType, read, silent };
-    const command = this.#outbox.message(this.channel(to), bytes, options, this.#clock.now());
+    const contentType = options.contentType ?? (typeof body === 'string' ? 'text/plain' : '');
+    const command = this.#outbox.message(this.channel(to), bytes, { ...options, contentType }, this.#clock.now());
     this.#emit('outgoing', command);
     this.#flush();
     return command;
@@ -216,34 +249,15 @@ export class PostriderClient extends EventTarget {
     this.#move();
   }
 
-  /** Creates a group with this user as its owner. @param {string} group @param {string[]} users */
-  createGroup(group, users) {
-    return this.#change(Method.GROUP_CREATE, group, users);
+  /** Mutes, pins, hides, marks unread or clears a conversation for this user. @param {Channel} channel @param {import('./stream.js').Settings} settings */
+  async setConversation(channel, settings) {
+    await this.#change(channel, Method.CONVERSATION_SET, encodeConversationSet(channel, tlvsOfSettings(settings)));
+    this.#alter(channel, (stream) => stream.set(settings));
   }
 
-  /** @param {string} group @param {string[]} users */
-  addMembers(group, users) {
-    return this.#change(Method.GROUP_ADD, group, users);
-  }
-
-  /** Removes members; everyone may remove themselves. @param {string} group @param {string[]} users */
-  removeMembers(group, users) {
-    return this.#change(Method.GROUP_REMOVE, group, users);
-  }
-
-  /** All members of a group, ascending. @param {string} group */
-  async members(group) {
-    const members = [];
-    for (let after = '', more = true; more; after = members.at(-1)?.user ?? '') {
-      const fields = encodeMembersQuery(group, after);
-      const reply = await this.#ask((request) => ({
-        kind: Kind.CALL, request, method: Method.GROUP_MEMBERS, number: 0, oldest: 0, fields, tlvs: [],
-      }));
-      const page = decodeMembersPage(reply.fields);
-      members.push(...page.members);
-      more = page.more && page.members.length > 0;
-    }
-    return members;
+  /** What later entries made of the message `seq`; null when nothing is known. @param {Channel} channel @param {number} seq */
+  made(channel, seq) {
+    return this.conversation(channel)?.targets.get(seq) ?? null;
   }
 
   /**
@@ -265,21 +279,37 @@ export class PostriderClient extends EventTarget {
       const synced = await this.#ask((request) => ({
         kind: Kind.SYNC, request, channel, epoch, from: asked, to, limit: 0, tlvs: [],
       }));
-      for (const item of synced.items) items.push('gap' in item ? item : { image: decodeImage(item.image) });
+      items.push(...this.#inbox.told(channel, synced.items, synced.head));
       if (synced.to < from) break;
       from = synced.to + 1;
     }
     return items;
   }
 
-  /** @param {number} method @param {string} group @param {string[]} users @returns {Promise<{ seq: number, timeMs: number }>} */
-  #change(method, group, users) {
+  /**
+   * Carries out a CALL that changes `channel`, once.
+   * @param {Channel} channel @param {number} method @param {Uint8Array} fields @param {import('./image.js').TlvField[]} [tlvs]
+   * @returns {Promise<{ seq: number, timeMs: number }>}
+   */
+  #change(channel, method, fields, tlvs = []) {
     this.#mustBeAlive();
-    const command = this.#outbox.call(groupChannel(group), method, encodeGroupChange(group, users), this.#clock.now());
+    const command = this.#outbox.call(channel, method, fields, this.#clock.now(), tlvs);
     return new Promise((resolve, reject) => {
       this.#promises.set(command.id, { resolve, reject });
       this.#flush();
     });
+  }
+
+  /** Asks by a CALL that changes nothing. @param {number} method @param {Uint8Array} fields @returns {Promise<Uint8Array>} */
+  async #call(method, fields) {
+    const reply = await this.#ask((request) => ({ kind: Kind.CALL, request, method, number: 0, oldest: 0, fields, tlvs: [] }));
+    return reply.fields.slice();
+  }
+
+  /** @param {Channel} channel @param {(stream: import('./stream.js').Stream) => void} change */
+  #alter(channel, change) {
+    this.#inbox.change(channel, change);
+    this.#move();
   }
 
   get #isOver() {
@@ -352,6 +382,7 @@ export class PostriderClient extends EventTarget {
     this.#outbox.disconnected();
     this.#inbox.disconnected();
     this.#requests.disconnected();
+    this.live.disconnected();
   }
 
   /** @param {'replaced' | 'refused' | 'closed'} phase @param {Ending} ending */
@@ -396,6 +427,9 @@ export class PostriderClient extends EventTarget {
       case Kind.LAG:
         this.#inbox.lagged();
         break;
+      case Kind.NOTICE:
+        this.live.notice(packet);
+        break;
       case Kind.REPLY:
       case Kind.LISTED:
       case Kind.SYNCED:
@@ -426,6 +460,7 @@ export class PostriderClient extends EventTarget {
     if (known === null || known.join() !== sender.join()) this.#renew(sender.slice(), known === null);
     this.#inbox.connected();
     this.#turn('online', { reason: null, detail: '', retryMs: null });
+    this.live.connected();
   }
 
   /** @param {Uint8Array | null} sender @param {boolean} [isFirst] */

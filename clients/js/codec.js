@@ -2,6 +2,8 @@
 // Packets and frames as SPEC.md defines them: bytes to objects and back, without IO and without a clock.
 // Decoded byte fields are views of the input; a field that is wrong throws a `CodecError` with reason, what and at.
 
+import { decode, encode, readBool, writeBool } from './fields.js';
+import { readMade, writeMade } from './fields-targets.js';
 import {
   isPublic, readImage, readOpaqueSender, readOptionalId, readSender, readSharedChannel, readTlvs, writeChannel, writeImage,
   writeOptionalId, writeSender, writeTlvs,
@@ -11,9 +13,15 @@ import { CodecError, Reader, Writer, crc32, readCounted, writeCounted } from './
 
 export {
   ChannelKind, SenderKind, addressOf, authorOf, channelKey, channelOf, decodeChannel, decodeImage, encodeChannel,
-  encodeImage, fromOf, groupChannel, isId, personChannel, requestSender, slotOf, textTlv, tlvBytes, tlvText, tlvU32, tlvU64, u64Tlv,
+  encodeImage, fromOf, groupChannel, isId, personChannel, idsTlv, requestSender, slotOf, textTlv, tlvBytes, tlvText,
+  tlvU32, tlvU64, u32Tlv, u64Tlv,
 } from './image.js';
-export * from './methods.js';
+export { decodeUsers, encodeUsers } from './fields.js';
+export * from './fields-groups.js';
+export * from './fields-marks.js';
+export * from './fields-notices.js';
+export * from './fields-people.js';
+export * from './fields-targets.js';
 export { CodecError, MAX_INTEGER, crc32 } from './wire.js';
 
 /**
@@ -24,7 +32,8 @@ export { CodecError, MAX_INTEGER, crc32 } from './wire.js';
  * @typedef {{ channel: Channel, flags: number, epoch: number, head: number, syncFrom: number, read: number,
  *   unread: number, mentions: number, mutedUntilMs: number, cleared: number,
  *   image: Uint8Array }} Conversation
- * @typedef {{ image: Uint8Array } | { gap: { from: number, to: number, why: number } }} SyncItem
+ * @typedef {{ image: Uint8Array } | { gap: { from: number, to: number, why: number } } |
+ *   { made: import('./fields-targets.js').MadeOf }} SyncItem
  * @typedef {{ heartbeatMs: number, deadMs: number, frameBytes: number, bodyBytes: number, syncPage: number }} ServerLimits
  *
  * @typedef {{ kind: 1, versionMin: number, versionMax: number, token: Uint8Array, device: string,
@@ -62,6 +71,20 @@ export const ConversationFlag = Object.freeze({
   CUT: 1,
   /** The user is no member any more; head is the last seq they may see. */
   LEFT: 2,
+  /** It stays at the top. */
+  PINNED: 4,
+  /** It is left out of the list until something new comes. */
+  HIDDEN: 8,
+  /** It shows as unread whatever the count. */
+  MARKED_UNREAD: 16,
+  /** The user is invited to the group and is no member yet. */
+  INVITED: 32,
+  /** The user has asked to join the group. */
+  ASKED: 64,
+  /** The user blocks the other one. */
+  BLOCKED: 128,
+  /** The group was dismissed. */
+  DISMISSED: 256,
 });
 
 const SEND_FLAGS = ImageFlag.COUNTABLE | ImageFlag.SILENT;
@@ -108,6 +131,19 @@ function writeConversation(w, conversation) {
   w.bytes32(conversation.image);
 }
 
+/** The answer of PINS and EDITS. @param {Uint8Array} fields @returns {{ items: SyncItem[], more: boolean }} */
+export function decodeElementsPage(fields) {
+  return decode(fields, (r) => ({ items: readCounted(r, readSyncItem), more: readBool(r, 'more') }));
+}
+
+/** @param {SyncItem[]} items @param {boolean} more */
+export function encodeElementsPage(items, more) {
+  return encode((w) => {
+    writeCounted(w, items, writeSyncItem);
+    writeBool(w, more);
+  });
+}
+
 /** A closed interval of seqs. @param {Reader} r */
 function readInterval(r) {
   const at = r.position;
@@ -117,11 +153,12 @@ function readInterval(r) {
   return { from, to };
 }
 
-/** @param {Reader} r @returns {SyncItem} */
-function readSyncItem(r) {
+/** An element of SYNCED, PINS or EDITS. @param {Reader} r @returns {SyncItem} */
+export function readSyncItem(r) {
   const at = r.position;
   const form = r.u8('element');
   if (form === 1) return { image: r.bytes32('image') };
+  if (form === 3) return { made: readMade(r) };
   if (form !== 2) throw new CodecError('element', at);
   const { from, to } = readInterval(r);
   const whyAt = r.position;
@@ -131,10 +168,13 @@ function readSyncItem(r) {
 }
 
 /** @param {Writer} w @param {SyncItem} item */
-function writeSyncItem(w, item) {
+export function writeSyncItem(w, item) {
   if ('image' in item) {
     w.u8(1);
     w.bytes32(item.image);
+  } else if ('made' in item) {
+    w.u8(3);
+    writeMade(w, item.made);
   } else {
     w.u8(2);
     w.u64(item.gap.from);

@@ -4,7 +4,8 @@
 // that this device holds.
 
 import { CodecError, authorOf, channelKey, decodeImage } from './codec.js';
-import { Kind, Reason } from './registry.js';
+import { isAboutAnother, targetOf } from './made.js';
+import { ImageKind, Kind, Reason } from './registry.js';
 import { Stream } from './stream.js';
 
 /**
@@ -100,6 +101,45 @@ export class Inbox {
     if (stream === null || !stream.markRead(seq)) return false;
     this.#touched.add(stream);
     return true;
+  }
+
+  /** What the app sees of the channel has changed, by what is no image. @param {Channel} channel @param {(stream: Stream) => void} change */
+  change(channel, change) {
+    const stream = this.conversation(channel);
+    if (stream === null) return;
+    change(stream);
+    this.#touched.add(stream);
+  }
+
+  /** Something about the channel changed that only LIST tells. */
+  relist() {
+    this.#listWanted = true;
+  }
+
+  /**
+   * Takes images that the app asked for, with what is said of them.
+   * @param {Channel} channel @param {import('./codec.js').SyncItem[]} items
+   * @param {number | null} head as of which it is said; null: of about now, so that what is known already stands
+   * @returns {({ image: Image } | { gap: { from: number, to: number, why: number } })[]}
+   */
+  told(channel, items, head) {
+    const stream = this.#stream(channel);
+    /** @type {Map<number, import('./fields-targets.js').MadeOf>} */
+    const made = new Map();
+    for (const item of items) if ('made' in item) made.set(item.made.seq, item.made);
+    /** @type {({ image: Image } | { gap: { from: number, to: number, why: number } })[]} */
+    const told = [];
+    for (const item of items) {
+      if ('gap' in item) told.push(item);
+      if (!('image' in item)) continue;
+      const image = decodeImage(item.image);
+      const isKnown = head === null && stream.targets.get(image.seq) !== null;
+      if (image.kind === ImageKind.MESSAGE && !isKnown) {
+        stream.targets.hold(image, Math.max(head ?? stream.head, image.seq), made.get(image.seq) ?? null);
+      }
+      told.push({ image });
+    }
+    return told;
   }
 
   /**
@@ -223,8 +263,8 @@ export class Inbox {
   /** @param {Stream} stream @param {import('./codec.js').Synced} synced */
   #fill(stream, synced) {
     let next = synced.from;
-    for (const item of synced.items) {
-      const image = 'image' in item ? decodeImage(item.image) : null;
+    for (const item of this.told(stream.channel, synced.items, synced.head)) {
+      const image = 'image' in item ? item.image : null;
       const { from, to, why } = 'gap' in item ? item.gap : { from: image?.seq ?? 0, to: image?.seq ?? 0, why: 0 };
       if (from !== next) throw new CodecError('SYNCED does not cover its interval', 0, Reason.PROTOCOL_VIOLATION);
       next = to + 1;
@@ -243,7 +283,7 @@ export class Inbox {
   /** @param {Channel} channel */
   #stream(channel) {
     const key = channelKey(channel);
-    const stream = this.#state.streams.get(key) ?? new Stream(channel);
+    const stream = this.#state.streams.get(key) ?? new Stream(channel, this.#options.user);
     this.#state.streams.set(key, stream);
     return stream;
   }
@@ -259,9 +299,13 @@ export class Inbox {
   #drain(stream) {
     if (stream.epoch === null) this.#listWanted = true;
     if (stream.epoch === null || !this.#isListed) return;
-    for (let image = stream.take(this.#options.user); image !== null; image = stream.take(this.#options.user)) {
+    for (let image = stream.take(); image !== null; image = stream.take()) {
       this.#touched.add(stream);
       this.#options.emit('message', { channel: image.channel, image, author: authorOf(image) });
+      if (!isAboutAnother(image)) continue;
+      const seq = targetOf(image);
+      const made = stream.targets.get(seq);
+      if (made !== null) this.#options.emit('made', { channel: image.channel, seq, made, image });
     }
     if (stream.hole() !== null) this.#holes.add(stream);
   }
