@@ -189,6 +189,12 @@ export class PostriderClient extends EventTarget {
     this.#finish('closed', { reason: null, detail: '', retryMs: null });
   }
 
+  /** Something about the conversations may have changed that is not told: asks for it. */
+  refresh() {
+    this.#inbox.relist();
+    this.#flush();
+  }
+
   /** Now is a good time to connect, or to find out whether the connection still lives: the network or the user is back. */
   nudge() {
     if (this.#phase === 'waiting') this.#attempt();

@@ -12,6 +12,8 @@ let browser;
 let server;
 /** @type {Person[]} */
 const people = [];
+/** What is said of an own message that arrived, wherever it is by now. */
+const STORED = /^(stored|delivered|read)$/;
 
 before(async () => {
   server = new Server();
@@ -72,7 +74,7 @@ test('two people exchange messages, and a reload keeps them', async () => {
   await alice.keyboard.press('Enter');
   await alice.getByText('Nothing here yet').waitFor();
   await say(alice, 'Hello Bob!');
-  await bubble(alice, 'Hello Bob!').getByText('stored').waitFor();
+  await bubble(alice, 'Hello Bob!').getByText(STORED).waitFor();
 
   await bob.locator('.badge', { hasText: '1' }).waitFor();
   await bob.getByRole('link', { name: 'alice' }).click();
@@ -103,7 +105,7 @@ test('Shift+Enter makes a line, Enter sends; nothing empty is sent', async () =>
   await alice.getByLabel('Message', { exact: true }).pressSequentially('two');
   await alice.keyboard.press('Enter');
   await alice.keyboard.press('Enter');
-  await bubble(alice, 'one two').getByText('stored').waitFor();
+  await bubble(alice, 'one two').getByText(STORED).waitFor();
   assert.deepEqual(await texts(alice), ['one\ntwo']);
   await leave();
 });
@@ -116,7 +118,7 @@ test('the page and the command line talk to each other', async () => {
   await alice.getByRole('link', { name: 'from a terminal' }).click();
   await bubble(alice, 'from a terminal').waitFor();
   await say(alice, 'from the page');
-  await bubble(alice, 'from the page').getByText('stored').waitFor();
+  await bubble(alice, 'from the page').getByText(STORED).waitFor();
   const heard = await server.listen('bob', 1);
   assert.ok(heard.length === 1);
   await leave();
@@ -137,7 +139,7 @@ test('what is written while the server is away is sent, once, when it is back', 
   const online = alice.locator('#dot.is-online');
   // It may have come back by itself meanwhile.
   await alice.getByRole('button', { name: 'Try now' }).click({ timeout: 1_000 }).catch(() => online.waitFor());
-  await bubble(alice, 'while away').getByText('stored').waitFor();
+  await bubble(alice, 'while away').getByText(STORED).waitFor();
   await bubble(bob, 'while away').waitFor();
   await alice.locator('#banner').waitFor({ state: 'hidden' });
   for (const page of [alice, bob]) {
@@ -162,7 +164,7 @@ test('lines that are written while the server is killed, twice, arrive once and 
   for (const page of [alice, bob]) {
     // The back-off may have come to its 30 s.
     await page.locator('#dot.is-online').waitFor({ timeout: 40_000 });
-    await bubble(page, 'stormy 149').getByText(page === alice ? 'stored' : 'stormy').waitFor();
+    await bubble(page, 'stormy 149').getByText(page === alice ? STORED : 'stormy').waitFor();
     assert.deepEqual((await texts(page)).filter((text) => text.startsWith('stormy')), lines);
   }
   await leave();
@@ -234,7 +236,7 @@ test('history is loaded upwards, page by page, and stays in place', async () => 
   await alice.locator('#dot.is-online').waitFor();
   const count = 130;
   for (let n = 1; n <= count; n += 1) await say(alice, `line ${n}`);
-  await bubble(alice, `line ${count}`).getByText('stored').waitFor();
+  await bubble(alice, `line ${count}`).getByText(STORED).waitFor();
   await alice.reload();
   await bubble(alice, `line ${count}`).waitFor();
   const loaded = (await texts(alice)).length;
@@ -257,7 +259,7 @@ test('unread: a line where the new ones begin, a number in the title', async () 
   await bob.locator('#dot.is-online').waitFor();
   await bubble(bob, 'stormy 149').waitFor();
   await say(bob, 'I have read all of it');
-  await bubble(bob, 'I have read all of it').getByText('stored').waitFor();
+  await bubble(bob, 'I have read all of it').getByText(STORED).waitFor();
   await bob.keyboard.press('Escape');
   await bob.getByText('Choose a conversation').waitFor();
   for (const text of ['first news', 'second news']) await server.send('alice', 'user:bob', text);
