@@ -2,13 +2,12 @@
 // Packets and frames as SPEC.md defines them: bytes to objects and back, without IO and without a clock.
 // Decoded byte fields are views of the input; a field that is wrong throws a `CodecError` with reason, what and at.
 
-import { decode, encode, readBool, writeBool } from './fields.js';
-import { readMade, writeMade } from './fields-targets.js';
+import { readInterval, readSyncItem, writeSyncItem } from './elements.js';
 import {
   isPublic, readImage, readOpaqueSender, readOptionalId, readSender, readSharedChannel, readTlvs, writeChannel, writeImage,
   writeOptionalId, writeSender, writeTlvs,
 } from './image.js';
-import { GapReason, ImageFlag, Kind, Limits, Reason, ReasonInfo } from './registry.js';
+import { ImageFlag, Kind, Limits, Reason, ReasonInfo } from './registry.js';
 import { CodecError, Reader, Writer, crc32, readCounted, writeCounted } from './wire.js';
 
 export {
@@ -32,8 +31,8 @@ export { CodecError, MAX_INTEGER, crc32 } from './wire.js';
  * @typedef {{ channel: Channel, flags: number, epoch: number, head: number, syncFrom: number, read: number,
  *   unread: number, mentions: number, mutedUntilMs: number, cleared: number,
  *   image: Uint8Array }} Conversation
- * @typedef {{ image: Uint8Array } | { gap: { from: number, to: number, why: number } } |
- *   { made: import('./fields-targets.js').MadeOf }} SyncItem
+ * @typedef {import('./elements.js').SyncItem} SyncItem
+ * @typedef {import('./elements.js').Made} Made
  * @typedef {{ heartbeatMs: number, deadMs: number, frameBytes: number, bodyBytes: number, syncPage: number }} ServerLimits
  *
  * @typedef {{ kind: 1, versionMin: number, versionMax: number, token: Uint8Array, device: string,
@@ -129,58 +128,6 @@ function writeConversation(w, conversation) {
   w.u64(conversation.mutedUntilMs);
   w.u64(conversation.cleared);
   w.bytes32(conversation.image);
-}
-
-/** The answer of PINS and EDITS. @param {Uint8Array} fields @returns {{ items: SyncItem[], more: boolean }} */
-export function decodeElementsPage(fields) {
-  return decode(fields, (r) => ({ items: readCounted(r, readSyncItem), more: readBool(r, 'more') }));
-}
-
-/** @param {SyncItem[]} items @param {boolean} more */
-export function encodeElementsPage(items, more) {
-  return encode((w) => {
-    writeCounted(w, items, writeSyncItem);
-    writeBool(w, more);
-  });
-}
-
-/** A closed interval of seqs. @param {Reader} r */
-function readInterval(r) {
-  const at = r.position;
-  const from = r.u64('from');
-  const to = r.u64('to');
-  if (from === 0 || to < from) throw new CodecError('an interval has 1 ≤ from ≤ to', at);
-  return { from, to };
-}
-
-/** An element of SYNCED, PINS or EDITS. @param {Reader} r @returns {SyncItem} */
-export function readSyncItem(r) {
-  const at = r.position;
-  const form = r.u8('element');
-  if (form === 1) return { image: r.bytes32('image') };
-  if (form === 3) return { made: readMade(r) };
-  if (form !== 2) throw new CodecError('element', at);
-  const { from, to } = readInterval(r);
-  const whyAt = r.position;
-  const why = r.u8('gap reason');
-  if (!Object.values(GapReason).includes(/** @type {never} */ (why))) throw new CodecError('gap reason', whyAt);
-  return { gap: { from, to, why } };
-}
-
-/** @param {Writer} w @param {SyncItem} item */
-export function writeSyncItem(w, item) {
-  if ('image' in item) {
-    w.u8(1);
-    w.bytes32(item.image);
-  } else if ('made' in item) {
-    w.u8(3);
-    writeMade(w, item.made);
-  } else {
-    w.u8(2);
-    w.u64(item.gap.from);
-    w.u64(item.gap.to);
-    w.u8(item.gap.why);
-  }
 }
 
 /** @param {Reader} r */

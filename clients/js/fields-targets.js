@@ -1,21 +1,24 @@
 // @ts-check
-// Fields of the methods about a message that is there already, and what later images made of it.
+// The fields of the methods about a message that is there already, and what they answer.
 
-import { decode, encode, readBool, writeBool } from './fields.js';
+import { readInterval, readReaction, readSwitch, readSyncItem, writeSyncItem } from './elements.js';
+import { decode } from './fields.js';
 import { readSharedChannel, writeChannel } from './image.js';
 import { Limits } from './registry.js';
-import { CodecError, Reader, Writer } from './wire.js';
+import { CodecError, Reader, Writer, readCounted, writeCounted } from './wire.js';
 
-/**
- * @typedef {import('./image.js').Channel} Channel
- * @typedef {{ reaction: Uint8Array, count: number, isOwn: boolean }} ReactionCount `reaction` is UTF-8
- * @typedef {{ seq: number, edit: number, version: number, isPinned: boolean, reactions: ReactionCount[] }} MadeOf
- *   `edit`: the seq of the newest edit, whose content the image of the message has; 0 when there is none
- */
+/** @typedef {import('./image.js').Channel} Channel */
 
-const UTF8 = new TextDecoder('utf-8', { fatal: true });
+/** @param {Channel} channel @param {number} seq @param {(w: Writer) => void} [write] */
+function encode(channel, seq, write) {
+  const w = new Writer();
+  writeChannel(w, channel);
+  w.u64(seq);
+  write?.(w);
+  return w.finish();
+}
 
-/** A channel and the seq of a message of it. @param {Reader} r */
+/** @param {Reader} r */
 function readTarget(r) {
   const channel = readSharedChannel(r);
   const at = r.position;
@@ -24,77 +27,31 @@ function readTarget(r) {
   return { channel, seq };
 }
 
-/** @param {Writer} w @param {Channel} channel @param {number} seq */
-function writeTarget(w, channel, seq) {
-  writeChannel(w, channel);
-  w.u64(seq);
-}
-
-/** Text of 1 to 32 bytes. @param {Reader} r */
-function readReaction(r) {
-  const at = r.position;
-  const reaction = r.bytes8('reaction');
-  if (reaction.length === 0 || reaction.length > Limits.REACTION_BYTES) throw new CodecError('reaction', at);
-  try {
-    UTF8.decode(reaction);
-  } catch {
-    throw new CodecError('reaction', at);
-  }
-  return reaction;
-}
-
-/** An element of SYNCED, behind its form. @param {Reader} r @returns {MadeOf} */
-export function readMade(r) {
-  const at = r.position;
-  const [seq, edit, version, isPinned] = [r.u64('seq'), r.u64('edit'), r.u32('version'), readBool(r, 'pinned')];
-  const count = r.u8('reactions');
-  if (seq === 0 || count > Limits.REACTIONS) throw new CodecError('what was made of a message', at);
-  const reactions = Array.from({ length: count }, () => ({
-    reaction: readReaction(r), count: r.u32('count'), isOwn: readBool(r, 'own'),
-  }));
-  return { seq, edit, version, isPinned, reactions };
-}
-
-/** @param {Writer} w @param {MadeOf} made */
-export function writeMade(w, { seq, edit, version, isPinned, reactions }) {
-  w.u64(seq);
-  w.u64(edit);
-  w.u32(version);
-  writeBool(w, isPinned);
-  w.u8(reactions.length);
-  for (const { reaction, count, isOwn } of reactions) {
-    w.bytes8(reaction);
-    w.u32(count);
-    writeBool(w, isOwn);
-  }
-}
-
 /** The fields of REVOKE. @param {Uint8Array} fields */
-export function decodeTarget(fields) {
+export function decodeRevoke(fields) {
   return decode(fields, readTarget);
 }
 
 /** @param {Channel} channel @param {number} seq */
-export function encodeTarget(channel, seq) {
-  return encode((w) => writeTarget(w, channel, seq));
+export function encodeRevoke(channel, seq) {
+  return encode(channel, seq);
 }
 
-/** The fields of EDIT. @param {Uint8Array} fields */
+/** The fields of EDIT; its content type and mentions are TLVs of the CALL. @param {Uint8Array} fields */
 export function decodeEdit(fields) {
   return decode(fields, (r) => {
-    const target = readTarget(r);
+    const { channel, seq } = readTarget(r);
     const version = r.u32('version');
     const at = r.position;
     const body = r.bytes32('body');
     if (body.length > Limits.BODY_BYTES || version === 0xffffffff) throw new CodecError('body length or version', at);
-    return { ...target, version, body };
+    return { channel, seq, version, body };
   });
 }
 
-/** @param {Channel} channel @param {number} seq @param {number} version the one that was seen @param {Uint8Array} body */
+/** @param {Channel} channel @param {number} seq @param {number} version the one that the user saw @param {Uint8Array} body */
 export function encodeEdit(channel, seq, version, body) {
-  return encode((w) => {
-    writeTarget(w, channel, seq);
+  return encode(channel, seq, (w) => {
     w.u32(version);
     w.bytes32(body);
   });
@@ -102,69 +59,66 @@ export function encodeEdit(channel, seq, version, body) {
 
 /** The fields of REACT. @param {Uint8Array} fields */
 export function decodeReact(fields) {
-  return decode(fields, (r) => ({ ...readTarget(r), isOn: readBool(r, 'on'), reaction: readReaction(r) }));
+  return decode(fields, (r) => ({ ...readTarget(r), on: readSwitch(r), reaction: readReaction(r) }));
 }
 
-/** @param {Channel} channel @param {number} seq @param {boolean} isOn @param {Uint8Array} reaction */
-export function encodeReact(channel, seq, isOn, reaction) {
-  return encode((w) => {
-    writeTarget(w, channel, seq);
-    writeBool(w, isOn);
+/** @param {Channel} channel @param {number} seq @param {boolean} on @param {Uint8Array} reaction */
+export function encodeReact(channel, seq, on, reaction) {
+  return encode(channel, seq, (w) => {
+    w.u8(on ? 1 : 0);
     w.bytes8(reaction);
   });
 }
 
 /** The fields of PIN. @param {Uint8Array} fields */
 export function decodePin(fields) {
-  return decode(fields, (r) => ({ ...readTarget(r), isOn: readBool(r, 'on') }));
+  return decode(fields, (r) => ({ ...readTarget(r), on: readSwitch(r) }));
 }
 
-/** @param {Channel} channel @param {number} seq @param {boolean} isOn */
-export function encodePin(channel, seq, isOn) {
-  return encode((w) => {
-    writeTarget(w, channel, seq);
-    writeBool(w, isOn);
-  });
+/** @param {Channel} channel @param {number} seq @param {boolean} on */
+export function encodePin(channel, seq, on) {
+  return encode(channel, seq, (w) => w.u8(on ? 1 : 0));
 }
 
 /** The fields of HIDE. @param {Uint8Array} fields */
 export function decodeHide(fields) {
-  return decode(fields, (r) => {
-    const channel = readSharedChannel(r);
-    const at = r.position;
-    const [from, to] = [r.u64('from'), r.u64('to')];
-    if (from === 0 || to < from) throw new CodecError('an interval has 1 ≤ from ≤ to', at);
-    return { channel, from, to };
-  });
+  return decode(fields, (r) => ({ channel: readSharedChannel(r), ...readInterval(r) }));
 }
 
 /** @param {Channel} channel @param {number} from @param {number} to */
 export function encodeHide(channel, from, to) {
-  return encode((w) => {
-    writeTarget(w, channel, from);
-    w.u64(to);
-  });
+  return encode(channel, from, (w) => w.u64(to));
 }
 
-/** The fields of PINS; `after` 0 asks for the first page. @param {Uint8Array} fields */
+/** The fields of PINS. @param {Uint8Array} fields */
 export function decodePinsQuery(fields) {
-  return decode(fields, (r) => ({ channel: readSharedChannel(r), after: r.u64('after') }));
+  return decode(fields, (r) => ({ channel: readSharedChannel(r), afterSeq: r.u64('after') }));
 }
 
-/** @param {Channel} channel @param {number} after */
-export function encodePinsQuery(channel, after) {
-  return encodeTarget(channel, after);
+/** @param {Channel} channel @param {number} afterSeq 0 for the first page */
+export function encodePinsQuery(channel, afterSeq) {
+  return encode(channel, afterSeq);
 }
 
-/** The fields of EDITS; `after` 0 asks for the first page, which begins with the message as it was sent. @param {Uint8Array} fields */
+/** The fields of EDITS. @param {Uint8Array} fields */
 export function decodeEditsQuery(fields) {
-  return decode(fields, (r) => ({ ...readTarget(r), after: r.u64('after') }));
+  return decode(fields, (r) => ({ ...readTarget(r), afterSeq: r.u64('after') }));
 }
 
-/** @param {Channel} channel @param {number} seq @param {number} after */
-export function encodeEditsQuery(channel, seq, after) {
-  return encode((w) => {
-    writeTarget(w, channel, seq);
-    w.u64(after);
-  });
+/** @param {Channel} channel @param {number} seq @param {number} afterSeq 0 for the first page */
+export function encodeEditsQuery(channel, seq, afterSeq) {
+  return encode(channel, seq, (w) => w.u64(afterSeq));
+}
+
+/** The answer of PINS and EDITS. @param {Uint8Array} fields */
+export function decodeElementsPage(fields) {
+  return decode(fields, (r) => ({ items: readCounted(r, () => readSyncItem(r)), more: readSwitch(r) }));
+}
+
+/** @param {import('./elements.js').SyncItem[]} items @param {boolean} more */
+export function encodeElementsPage(items, more) {
+  const w = new Writer();
+  writeCounted(w, items, writeSyncItem);
+  w.u8(more ? 1 : 0);
+  return w.finish();
 }

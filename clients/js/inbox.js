@@ -124,7 +124,7 @@ export class Inbox {
    */
   told(channel, items, head) {
     const stream = this.#stream(channel);
-    /** @type {Map<number, import('./fields-targets.js').MadeOf>} */
+    /** @type {Map<number, import('./elements.js').Made>} */
     const made = new Map();
     for (const item of items) if ('made' in item) made.set(item.made.seq, item.made);
     /** @type {({ image: Image } | { gap: { from: number, to: number, why: number } })[]} */

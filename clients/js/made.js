@@ -45,10 +45,10 @@ export function decodeSwitch(body) {
   return { isOn: body[0] === 1, what: UTF8.decode(body.subarray(1)) };
 }
 
-/** @param {import('./fields-targets.js').MadeOf} told @returns {Made} */
-function madeOf({ version, isPinned, reactions }) {
-  const counts = reactions.map(({ reaction, count, isOwn }) => ({ reaction: UTF8.decode(reaction), count, own: isOwn }));
-  return { ...untouched(), version, pinned: isPinned, reactions: counts };
+/** @param {import('./elements.js').Made} told @returns {Made} */
+function madeOf({ version, pinned, reactions }) {
+  const counts = reactions.map(({ reaction, count, own }) => ({ reaction: UTF8.decode(reaction), count, own }));
+  return { ...untouched(), version, pinned, reactions: counts };
 }
 
 export class Targets {
@@ -70,7 +70,7 @@ export class Targets {
    * Takes a message with what SYNC said of it.
    * @param {Image} image
    * @param {number} through the head of that SYNC; for a live message its own seq
-   * @param {import('./fields-targets.js').MadeOf | null} told null when nothing was said
+   * @param {import('./elements.js').Made | null} told null when nothing was said
    */
   hold(image, through, told) {
     const known = this.#targets.get(image.seq);

@@ -3,12 +3,11 @@
 // `Refused`.
 
 import { pages } from './caller.js';
-import { decodeElementsPage, decodeImage } from './codec.js';
 import { decodeBadge, decodeReceiptsPage, encodeReceiptsQuery } from './fields-marks.js';
 import {
-  encodeEdit, encodeEditsQuery, encodeHide, encodePin, encodePinsQuery, encodeReact, encodeTarget,
+  decodeElementsPage, encodeEdit, encodeEditsQuery, encodeHide, encodePin, encodePinsQuery, encodeReact, encodeRevoke,
 } from './fields-targets.js';
-import { idsTlv, textTlv } from './image.js';
+import { decodeImage, idsTlv, textTlv } from './image.js';
 import { Method, Tlv } from './registry.js';
 
 /**
@@ -28,7 +27,7 @@ export class Messages {
 
   /** Takes a message back: its content is erased for everybody. @param {Channel} channel @param {number} seq */
   revoke(channel, seq) {
-    return this.#caller.change(channel, Method.REVOKE, encodeTarget(channel, seq));
+    return this.#caller.change(channel, Method.REVOKE, encodeRevoke(channel, seq));
   }
 
   /**

@@ -57,6 +57,10 @@ export const Limits = Object.freeze({
   REACTION_BYTES: 32,
   /** Most different reactions on one message. */
   REACTIONS: 20,
+  /** Most edits of one message. */
+  EDITS: 256,
+  /** Most ranges of a channel that a user may have deleted for themselves; ranges that touch are one. */
+  HIDDEN_RANGES: 64,
   /** Most pinned messages of a channel. */
   PINS: 100,
 });
@@ -307,7 +311,7 @@ export const Method = Object.freeze({
 export const ImageKind = Object.freeze({
   /** A message. */
   MESSAGE: 1,
-  /** New content of the message TARGET. */
+  /** New content of the message TARGET, which makes its version VERSION. */
   EDITED: 2,
   /** The content of the message TARGET is erased. */
   REVOKED: 3,
@@ -351,7 +355,7 @@ export const ImageFlag = Object.freeze({
   EDITED: 16,
   /** Set when read: the content was erased; body and TLVs are empty. */
   ERASED: 32,
-  /** It goes away at the time in the TLV EXPIRES_AT_MS. */
+  /** It goes away when its time and the TLV LIFETIME_MS say. */
   EXPIRING: 64,
 });
 
@@ -397,7 +401,7 @@ export const Tlv = Object.freeze({
   THREAD: 0x0004,
   /** The users mentioned, ascending, each once. */
   MENTIONS: 0x0005,
-  /** The message goes away so long after the server accepted it, milliseconds; not passed on. */
+  /** The message goes away so long after its time, milliseconds, at least 1. */
   LIFETIME_MS: 0x0006,
   /** Where the content comes from when it was forwarded; the server does not check it. */
   FORWARDED: 0x0007,
@@ -449,8 +453,6 @@ export const Tlv = Object.freeze({
   DETAIL: 0x4002,
   /** The seq of the message that this image is about. */
   TARGET: 0x4004,
-  /** When the message goes away. */
-  EXPIRES_AT_MS: 0x4005,
   /** Which version of the message this is: 0 as sent, 1 the first edit. */
   VERSION: 0x4006,
 });
@@ -488,6 +490,5 @@ export const TlvForm = Object.freeze({
   0x4001: 'u32',
   0x4002: 'text',
   0x4004: 'u64',
-  0x4005: 'u64',
   0x4006: 'u32',
 });

@@ -39,7 +39,11 @@ impl Seen {
                 assert!(send.number - send.oldest < SEND_WINDOW as u64);
             }
             ServerEvent::Sync(sync) => assert!(self.accepted && sync.from >= 1 && sync.from <= sync.to),
-            ServerEvent::Call(_) | ServerEvent::Recvack(_) | ServerEvent::List(_) | ServerEvent::Answer(_) => {
+            ServerEvent::Call(_)
+            | ServerEvent::Recvack(_)
+            | ServerEvent::List(_)
+            | ServerEvent::Notice(_)
+            | ServerEvent::Answer(_) => {
                 assert!(self.accepted, "a packet before authentication");
             }
         }

@@ -55,6 +55,10 @@ pub const UNREAD_EXACT: usize = 1_000;
 pub const REACTION_BYTES: usize = 32;
 /// Most different reactions on one message.
 pub const REACTIONS: usize = 20;
+/// Most edits of one message.
+pub const EDITS: usize = 256;
+/// Most ranges of a channel that a user may have deleted for themselves; ranges that touch are one.
+pub const HIDDEN_RANGES: usize = 64;
 /// Most pinned messages of a channel.
 pub const PINS: usize = 100;
 
@@ -673,7 +677,7 @@ impl Method {
 pub enum ImageKind {
     /// A message.
     Message = 1,
-    /// New content of the message TARGET.
+    /// New content of the message TARGET, which makes its version VERSION.
     Edited = 2,
     /// The content of the message TARGET is erased.
     Revoked = 3,
@@ -898,7 +902,7 @@ pub mod image_flag {
     pub const EDITED: u16 = 1 << 4;
     /// Set when read: the content was erased; body and TLVs are empty.
     pub const ERASED: u16 = 1 << 5;
-    /// It goes away at the time in the TLV EXPIRES_AT_MS.
+    /// It goes away when its time and the TLV LIFETIME_MS say.
     pub const EXPIRING: u16 = 1 << 6;
 }
 
@@ -914,7 +918,7 @@ pub mod tag {
     pub const THREAD: u16 = 0x0004;
     /// The users mentioned, ascending, each once.
     pub const MENTIONS: u16 = 0x0005;
-    /// The message goes away so long after the server accepted it, milliseconds; not passed on.
+    /// The message goes away so long after its time, milliseconds, at least 1.
     pub const LIFETIME_MS: u16 = 0x0006;
     /// Where the content comes from when it was forwarded; the server does not check it.
     pub const FORWARDED: u16 = 0x0007;
@@ -966,8 +970,6 @@ pub mod tag {
     pub const DETAIL: u16 = 0x4002;
     /// The seq of the message that this image is about.
     pub const TARGET: u16 = 0x4004;
-    /// When the message goes away.
-    pub const EXPIRES_AT_MS: u16 = 0x4005;
     /// Which version of the message this is: 0 as sent, 1 the first edit.
     pub const VERSION: u16 = 0x4006;
 }
@@ -1021,8 +1023,7 @@ impl TlvForm {
             | tag::READ
             | tag::MUTED_UNTIL_MS
             | tag::CLEARED
-            | tag::TARGET
-            | tag::EXPIRES_AT_MS => Some(Self::U64),
+            | tag::TARGET => Some(Self::U64),
             _ => None,
         }
     }

@@ -8,8 +8,8 @@ use postrider_protocol::{
     frame::{self, Decoder, Frame},
     packet::{
         CallPacket, ConnackPacket, ConnectPacket, Conversation, DisconnectPacket, Gap, LagPacket, Limits, ListPacket,
-        ListedPacket, NoticePacket, Packet, RecvackPacket, ReplyPacket, SendPacket, SendackPacket, SyncItem,
-        SyncPacket, SyncedPacket,
+        ListedPacket, Made, NoticePacket, Packet, Reaction, RecvackPacket, ReplyPacket, SendPacket, SendackPacket,
+        SyncItem, SyncPacket, SyncedPacket,
     },
 };
 use proptest::{collection::vec, option, prelude::*, sample::select};
@@ -138,6 +138,22 @@ fn listed() -> impl Strategy<Value = Packet> {
     )
 }
 
+fn made() -> impl Strategy<Value = Made> {
+    let reaction = ("[a-z\u{1f44d}]{1,8}", any::<u32>(), any::<bool>()).prop_map(|(text, count, is_own)| Reaction {
+        reaction: text.into(),
+        count,
+        is_own,
+    });
+    let numbers = (1..=MAX_INTEGER, integer(), any::<u32>(), any::<bool>());
+    (numbers, vec(reaction, 0..=20)).prop_map(|((seq, edit, version, is_pinned), reactions)| Made {
+        seq,
+        edit,
+        version,
+        is_pinned,
+        reactions,
+    })
+}
+
 fn synced() -> impl Strategy<Value = Packet> {
     let item = prop_oneof![
         image_bytes().prop_map(SyncItem::Image),
@@ -146,6 +162,7 @@ fn synced() -> impl Strategy<Value = Packet> {
             to,
             why
         })),
+        made().prop_map(SyncItem::Made),
     ];
     let numbers = (any::<(u32, u32)>(), integer(), integer(), integer());
     (numbers, reason(), vec(item, 0..5), tlvs()).prop_map(

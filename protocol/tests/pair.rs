@@ -382,7 +382,7 @@ fn serve(
         }
         ServerEvent::Answer(packet) => say(link, &packet),
         ServerEvent::Close { reason, detail } => panic!("the client did wrong: {reason:?} {detail:?}"),
-        ServerEvent::Call(_) => panic!("nobody calls here"),
+        ServerEvent::Call(_) | ServerEvent::Notice(_) => panic!("nobody calls or tells here"),
         ServerEvent::Ended => return false,
     }
     true

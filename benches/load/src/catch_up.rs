@@ -139,6 +139,7 @@ impl CatchUp {
             let bytes = match item {
                 SyncItem::Image(bytes) => bytes,
                 // What was before joining is nobody's loss; anything else is.
+                SyncItem::Made(_) => continue,
                 SyncItem::Gap(gap) if gap.why == GapReason::NotVisible => continue,
                 SyncItem::Gap(gap) => return Err(format!("a gap instead of messages: {}", gap.why.name())),
             };

@@ -146,6 +146,14 @@ const METHODS = {
   members: { decode: codec.decodeMembersQuery, encode: ({ group, after }) => codec.encodeMembersQuery(group, after) },
   members_page: { decode: codec.decodeMembersPage, encode: ({ members, more }) => codec.encodeMembersPage(members, more) },
   read: { decode: codec.decodeRead, encode: ({ channel, seq }) => codec.encodeRead(channel, seq) },
+  revoke: { decode: codec.decodeRevoke, encode: ({ channel, seq }) => codec.encodeRevoke(channel, seq) },
+  edit: { decode: codec.decodeEdit, encode: (it) => codec.encodeEdit(it.channel, it.seq, it.version, it.body) },
+  react: { decode: codec.decodeReact, encode: (it) => codec.encodeReact(it.channel, it.seq, it.on, it.reaction) },
+  pin: { decode: codec.decodePin, encode: ({ channel, seq, on }) => codec.encodePin(channel, seq, on) },
+  hide: { decode: codec.decodeHide, encode: ({ channel, from, to }) => codec.encodeHide(channel, from, to) },
+  pins: { decode: codec.decodePinsQuery, encode: ({ channel, afterSeq }) => codec.encodePinsQuery(channel, afterSeq) },
+  edits: { decode: codec.decodeEditsQuery, encode: (it) => codec.encodeEditsQuery(it.channel, it.seq, it.afterSeq) },
+  elements: { decode: codec.decodeElementsPage, encode: ({ items, more }) => codec.encodeElementsPage(items, more) },
   users: { decode: (bytes) => ({ users: codec.decodeUsers(bytes) }), encode: ({ users }) => codec.encodeUsers(users) },
 };
 

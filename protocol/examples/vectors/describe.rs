@@ -4,7 +4,7 @@ use bytes::Bytes;
 use postrider_protocol::{
     Channel, ChannelKind, From, Id, Image, Tlvs,
     frame::Decoder,
-    packet::{Conversation, MembersPage, Packet, SyncItem, groups, marks},
+    packet::{Conversation, ElementsPage, MembersPage, Packet, Reaction, SyncItem, groups, marks, targets},
 };
 use serde_json::{Map, Value, json};
 
@@ -87,6 +87,15 @@ fn item(item: &SyncItem) -> Value {
     match item {
         SyncItem::Image(bytes) => json!({ "image": hex(bytes) }),
         SyncItem::Gap(gap) => json!({ "gap": { "from": gap.from, "to": gap.to, "why": gap.why.name() } }),
+        SyncItem::Made(made) => {
+            let reaction =
+                |it: &Reaction| json!({ "reaction": hex(&it.reaction), "count": it.count, "own": it.is_own });
+            let reactions: Value = made.reactions.iter().map(reaction).collect();
+            json!({ "made": {
+                "seq": made.seq, "edit": made.edit, "version": made.version, "pinned": made.is_pinned,
+                "reactions": reactions,
+            } })
+        }
     }
 }
 
@@ -212,6 +221,68 @@ pub fn method(what: &str) -> Method {
             groups::write_users(&mut out, &users);
             Ok((out, json!({ "users": ids(&users) })))
         },
+        _ => of_target(what),
+    }
+}
+
+/// As [`method`], for what is about a message that is there already.
+fn of_target(what: &str) -> Method {
+    match what {
+        "revoke" => |bytes| {
+            let (of, seq) = targets::read_revoke(bytes)?;
+            Ok((written(|out| targets::write_revoke(out, &of, seq)), json!({ "channel": channel(&of), "seq": seq })))
+        },
+        "edit" => |bytes| {
+            let it = targets::Edit::decode(bytes)?;
+            let fields = json!({
+                "channel": channel(&it.channel), "seq": it.seq, "version": it.version, "body": hex(&it.body),
+            });
+            Ok((written(|out| it.write(out)), fields))
+        },
+        "react" => |bytes| {
+            let it = targets::React::decode(bytes)?;
+            let fields = json!({
+                "channel": channel(&it.channel), "seq": it.seq, "on": it.is_on, "reaction": hex(&it.reaction),
+            });
+            Ok((written(|out| it.write(out)), fields))
+        },
+        "pin" => |bytes| {
+            let (of, seq, on) = targets::read_pin(bytes)?;
+            let fields = json!({ "channel": channel(&of), "seq": seq, "on": on });
+            Ok((written(|out| targets::write_pin(out, &of, seq, on)), fields))
+        },
+        "hide" => |bytes| {
+            let (of, from, to) = targets::read_hide(bytes)?;
+            let fields = json!({ "channel": channel(&of), "from": from, "to": to });
+            Ok((written(|out| targets::write_hide(out, &of, (from, to))), fields))
+        },
+        "pins" => |bytes| {
+            // A seq, as `after` elsewhere is an id.
+            let (of, seq) = targets::read_pins(bytes)?;
+            let fields = json!({ "channel": channel(&of), "after_seq": seq });
+            Ok((written(|out| targets::write_pins(out, &of, seq)), fields))
+        },
+        "edits" => |bytes| {
+            let (of, seq, after) = targets::read_edits(bytes)?;
+            let fields = json!({ "channel": channel(&of), "seq": seq, "after_seq": after });
+            Ok((written(|out| targets::write_edits(out, &of, seq, after)), fields))
+        },
+        "made" => |bytes| {
+            let page = ElementsPage::decode([&[0, 1], &bytes[..], &[0]].concat().into())?;
+            let bytes = written(|out| page.write(out));
+            Ok((bytes[2..bytes.len() - 1].to_vec(), item(&page.items[0])))
+        },
+        "elements" => |bytes| {
+            let page = ElementsPage::decode(bytes)?;
+            let items: Value = page.items.iter().map(item).collect();
+            Ok((written(|out| page.write(out)), json!({ "items": items, "more": page.more })))
+        },
         _ => panic!("no such method vector: {what}"),
     }
+}
+
+fn written(write: impl FnOnce(&mut Vec<u8>)) -> Vec<u8> {
+    let mut out = Vec::new();
+    write(&mut out);
+    out
 }

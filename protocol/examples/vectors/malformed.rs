@@ -28,7 +28,7 @@ fn headers(cases: &mut Cases) {
     let mut bytes = frame(9, &[0, 0]);
     *bytes.last_mut().unwrap() ^= 0x80;
     add("payload: a flipped bit", bytes, "BAD_CRC");
-    for kind in [0, 14, 18, 0x7f] {
+    for kind in [0, 18, 0x7f] {
         add(&format!("kind {kind}"), frame(kind, b""), "UNKNOWN_KIND");
     }
     add("an HTTP request", b"GET / HTTP/1.1\r\n\r\n".to_vec(), "FRAME_TOO_LARGE");
@@ -203,11 +203,29 @@ fn intervals(add: &mut impl FnMut(&str, Kind, &[u8]), group: &[u8]) {
     };
     add("synced: 65,535 elements in no bytes", Kind::Synced, &synced(u16::MAX, b""));
     add("synced: element 0", Kind::Synced, &synced(1, &[0]));
-    add("synced: element 3", Kind::Synced, &synced(1, &[3]));
+    add("synced: element 3 alone", Kind::Synced, &synced(1, &[3]));
+    add("synced: element 4", Kind::Synced, &synced(1, &[4]));
+    let made = |seq: u64, pinned: u8, count: u8, reactions: &[u8]| {
+        built(|out| {
+            out.u8(3);
+            out.u64(seq);
+            out.u64(0);
+            out.u32(0);
+            out.raw(&[pinned, count]);
+            out.raw(reactions);
+        })
+    };
+    add("synced: what was made of seq 0", Kind::Synced, &synced(1, &made(0, 0, 0, b"")));
+    add("synced: pinned 2", Kind::Synced, &synced(1, &made(1, 2, 0, b"")));
+    add("synced: 255 reactions in no bytes", Kind::Synced, &synced(1, &made(1, 0, 255, b"")));
+    add("synced: 21 reactions", Kind::Synced, &synced(1, &made(1, 0, 21, &b"\x01a\0\0\0\x01\0".repeat(21))));
+    add("synced: an empty reaction", Kind::Synced, &synced(1, &made(1, 0, 1, b"\0\0\0\0\x01\0")));
+    add("synced: a reaction that is no text", Kind::Synced, &synced(1, &made(1, 0, 1, b"\x01\xff\0\0\0\x01\0")));
+    add("synced: own 2", Kind::Synced, &synced(1, &made(1, 0, 1, b"\x01a\0\0\0\x01\x02")));
     add("synced: image length 2^32 - 1", Kind::Synced, &synced(1, &[1, 0xff, 0xff, 0xff, 0xff]));
     add("synced: a gap from 0", Kind::Synced, &synced(1, &gap(0, 1, 1)));
     add("synced: a gap that runs backwards", Kind::Synced, &synced(1, &gap(2, 1, 1)));
-    add("synced: a gap for no known reason", Kind::Synced, &synced(1, &gap(1, 1, 3)));
+    add("synced: a gap for no known reason", Kind::Synced, &synced(1, &gap(1, 1, 6)));
 }
 
 /// Every kind of the valid vectors without its last byte; all of these end in a field, not in TLVs.

@@ -5,8 +5,8 @@ use postrider_protocol::{
     Channel, From, GapReason, Id, Image, MAX_INTEGER, Method, Reason, Sender, SenderKind, Tlvs, image_flag,
     packet::{
         CallPacket, ConnackPacket, ConnectPacket, Conversation, DisconnectPacket, Gap, LagPacket, Limits, ListPacket,
-        ListedPacket, NoticePacket, Packet, RecvackPacket, ReplyPacket, SendPacket, SendackPacket, SyncItem,
-        SyncPacket, SyncedPacket, conversation_flag, groups, marks,
+        ListedPacket, Made, NoticePacket, Packet, Reaction, RecvackPacket, ReplyPacket, SendPacket, SendackPacket,
+        SyncItem, SyncPacket, SyncedPacket, conversation_flag, groups, marks,
     },
     tag,
 };
@@ -269,6 +269,24 @@ fn syncing(all: &mut Vec<(&'static str, Packet)>) {
         tlvs: Tlvs::new(),
     };
     all.push(("synced: images and every kind of gap", Packet::Synced(answer.clone())));
+    let reaction = |text: &'static str, count, is_own| Reaction { reaction: text.into(), count, is_own };
+    let made =
+        |seq, edit, version, is_pinned, reactions| SyncItem::Made(Made { seq, edit, version, is_pinned, reactions });
+    let mut erased = message(2, b"");
+    erased.flags |= image_flag::ERASED;
+    let mut edited = Image { tlvs: Tlvs::from_pairs([(tag::VERSION, &2_u32.to_be_bytes()[..])]), ..message(3, b"new") };
+    edited.flags |= image_flag::EDITED;
+    let items = vec![
+        SyncItem::Image(encoded(&message(1, b"one"))),
+        SyncItem::Image(encoded(&erased)),
+        SyncItem::Image(encoded(&edited)),
+        SyncItem::Gap(Gap { from: 4, to: 4, why: GapReason::Expired }),
+        SyncItem::Gap(Gap { from: 5, to: 6, why: GapReason::Hidden }),
+        made(1, 0, 0, true, vec![reaction("\u{1f44d}", 3, true), reaction("ok", 1, false)]),
+        made(3, 9, 2, false, Vec::new()),
+    ];
+    let followed = SyncedPacket { to: 6, items, ..answer.clone() };
+    all.push(("synced: what later images made of the messages", Packet::Synced(followed)));
     let refused =
         SyncedPacket { reason: Reason::EpochMismatch, epoch: 2, head: 5, to: 0, from: 0, items: Vec::new(), ..answer };
     all.push(("synced: refused", Packet::Synced(refused)));

@@ -1,6 +1,10 @@
 //! images.json, channels.json, methods.json, streams.json.
 
-use postrider_protocol::{Channel, From, Image, Sender, Tlvs, Writer, packet::groups, tag};
+use postrider_protocol::{
+    Channel, From, Image, Sender, Tlvs, Writer,
+    packet::{ElementsPage, Made, SyncItem, groups},
+    tag,
+};
 use serde_json::{Value, json};
 
 use crate::{
@@ -155,6 +159,10 @@ pub fn methods() -> Value {
     let many: Vec<_> = (0..101).map(|n| id(&format!("user-{n}"))).collect();
     let change = |users: &[_]| built(|out| groups::write_change(out, &id("team"), users));
     let users = |users: &[_]| built(|out| groups::write_users(out, users));
+    let pair = b"\x01\x05alice\x03bob";
+    let made = Made { seq: 9, edit: 0, version: 0, is_pinned: true, reactions: Vec::new() };
+    let items = vec![SyncItem::Image(encoded(&message(9, b"hi"))), SyncItem::Made(made)];
+    let elements = built(|out| ElementsPage { items, more: true }.write(out));
     let valid = [
         ("change: one user", "change", change(&[id("bob")])),
         ("change: nobody", "change", change(&[])),
@@ -166,6 +174,16 @@ pub fn methods() -> Value {
         ("members_page: empty", "members_page", b"\0\0\0".to_vec()),
         ("members_page: an owner, a member, more", "members_page", b"\0\x02\x05alice\x02\x03bob\x00\x01".to_vec()),
         ("read: a person", "read", b"\x01\x05alice\x03bob\0\0\0\0\0\0\0\x09".to_vec()),
+        ("revoke: a person", "revoke", [&pair[..], b"\0\0\0\0\0\0\0\x09"].concat()),
+        ("edit: the second version", "edit", [&pair[..], b"\0\0\0\0\0\0\0\x09\0\0\0\x01\0\0\0\x03new"].concat()),
+        ("react: on", "react", [&pair[..], b"\0\0\0\0\0\0\0\x09\x01\x04\xf0\x9f\x91\x8d"].concat()),
+        ("react: off", "react", [&pair[..], b"\0\0\0\0\0\0\0\x09\0\x01+"].concat()),
+        ("pin: on", "pin", [&pair[..], b"\0\0\0\0\0\0\0\x09\x01"].concat()),
+        ("hide: two", "hide", [&pair[..], b"\0\0\0\0\0\0\0\x08\0\0\0\0\0\0\0\x09"].concat()),
+        ("pins: first page", "pins", [&pair[..], &[0; 8]].concat()),
+        ("edits: after 12", "edits", [&pair[..], b"\0\0\0\0\0\0\0\x09\0\0\0\0\0\0\0\x0c"].concat()),
+        ("elements: none", "elements", b"\0\0\0".to_vec()),
+        ("elements: an image, what was made of it, more", "elements", elements),
         ("read: a group, the highest seq", "read", b"\x02\x04team\0\x1f\xff\xff\xff\xff\xff\xff".to_vec()),
     ];
     let malformed = [
@@ -179,6 +197,21 @@ pub fn methods() -> Value {
         ("members_page: more is 2", "members_page", b"\0\0\x02".to_vec()),
         ("members_page: 65,535 members in no bytes", "members_page", b"\xff\xff".to_vec()),
         ("read: channel of one user", "read", b"\x03\x05alice\0\0\0\0\0\0\0\x09".to_vec()),
+        ("revoke: seq 0", "revoke", [&pair[..], &[0; 8]].concat()),
+        ("revoke: a byte too many", "revoke", [&pair[..], b"\0\0\0\0\0\0\0\x09\0"].concat()),
+        ("edit: no body", "edit", [&pair[..], b"\0\0\0\0\0\0\0\x09\0\0\0\x01"].concat()),
+        ("edit: the highest version", "edit", [&pair[..], b"\0\0\0\0\0\0\0\x09\xff\xff\xff\xff\0\0\0\0"].concat()),
+        ("react: on 2", "react", [&pair[..], b"\0\0\0\0\0\0\0\x09\x02\x01+"].concat()),
+        ("react: nothing", "react", [&pair[..], b"\0\0\0\0\0\0\0\x09\x01\0"].concat()),
+        ("react: 33 bytes", "react", [&pair[..], b"\0\0\0\0\0\0\0\x09\x01\x21", &[b'+'; 33]].concat()),
+        ("react: no text", "react", [&pair[..], b"\0\0\0\0\0\0\0\x09\x01\x01\xff"].concat()),
+        ("pin: on 255", "pin", [&pair[..], b"\0\0\0\0\0\0\0\x09\xff"].concat()),
+        ("hide: from 0", "hide", [&pair[..], b"\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\x09"].concat()),
+        ("hide: to below from", "hide", [&pair[..], b"\0\0\0\0\0\0\0\x09\0\0\0\0\0\0\0\x08"].concat()),
+        ("pins: no after", "pins", pair.to_vec()),
+        ("edits: no after", "edits", [&pair[..], b"\0\0\0\0\0\0\0\x09"].concat()),
+        ("elements: 65,535 of them in no bytes", "elements", b"\xff\xff".to_vec()),
+        ("elements: more is 2", "elements", b"\0\0\x02".to_vec()),
         ("read: seq 2^53", "read", b"\x02\x04team\0\x20\0\0\0\0\0\0".to_vec()),
         ("read: a byte too many", "read", b"\x02\x04team\0\0\0\0\0\0\0\x09\0".to_vec()),
     ];

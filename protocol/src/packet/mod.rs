@@ -9,6 +9,7 @@ mod notice;
 mod send;
 mod small;
 mod sync;
+pub mod targets;
 
 use alloc::vec::Vec;
 
@@ -19,7 +20,8 @@ pub use list::{Conversation, ListPacket, ListedPacket, conversation_flag};
 pub use notice::NoticePacket;
 pub use send::{SendPacket, SendackPacket};
 pub use small::{DisconnectPacket, LagPacket, RecvackPacket};
-pub use sync::{Gap, SyncItem, SyncPacket, SyncedPacket};
+pub use sync::{Gap, Made, Reaction, SyncItem, SyncPacket, SyncedPacket};
+pub use targets::ElementsPage;
 
 use crate::{DecodeError, Image, Kind, Reader, Reason, Tlvs, frame, frame::Frame};
 

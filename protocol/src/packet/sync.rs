@@ -4,8 +4,11 @@ use alloc::vec::Vec;
 
 use bytes::Bytes;
 
-use super::read_reason;
-use crate::{Channel, DecodeError, GapReason, Reader, Reason, Tlvs, Writer};
+use super::{
+    read_reason,
+    targets::{read_reaction, read_switch},
+};
+use crate::{Channel, DecodeError, GapReason, REACTIONS, Reader, Reason, Tlvs, Writer};
 
 /// SYNC: `request u32 · channel · epoch u32 · from u64 · to u64 · limit u16 · TLVs`.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -47,7 +50,7 @@ impl SyncPacket {
 }
 
 /// Takes a closed interval of seqs, `from u64 · to u64`, off `r`.
-fn read_interval(r: &mut Reader) -> Result<(u64, u64), DecodeError> {
+pub(super) fn read_interval(r: &mut Reader) -> Result<(u64, u64), DecodeError> {
     let at = r.position();
     let (from, to) = (r.u64("from")?, r.u64("to")?);
     if from == 0 || to < from {
@@ -67,17 +70,84 @@ pub struct Gap {
     pub why: GapReason,
 }
 
-/// One element of SYNCED: `1 u8 · image bytes32`, or `2 u8 · gap`.
+/// How often a reaction was given: `reaction bytes8 · count u32 · own u8`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Reaction {
+    /// UTF-8, 1 to 32 bytes.
+    pub reaction: Bytes,
+    /// How many users gave it.
+    pub count: u32,
+    /// Whether the user who asks is one of them.
+    pub is_own: bool,
+}
+
+/// What later images made of a message, as far as the user may see them:
+/// `seq u64 · edit u64 · version u32 · pinned u8 · count u8 · reactions`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Made {
+    /// The message.
+    pub seq: u64,
+    /// The seq of its newest edit, whose content the image of the message has; 0 when it was not edited.
+    pub edit: u64,
+    /// The version that this edit made; 0 when it was not edited.
+    pub version: u32,
+    /// Whether it is pinned.
+    pub is_pinned: bool,
+    /// In the order in which they came up, at most [`REACTIONS`].
+    pub reactions: Vec<Reaction>,
+}
+
+impl Made {
+    fn read(r: &mut Reader) -> Result<Self, DecodeError> {
+        let at = r.position();
+        let seq = r.u64("seq")?;
+        let (edit, version, is_pinned) = (r.u64("edit")?, r.u32("version")?, read_switch(r)?);
+        let count = usize::from(r.u8("reactions")?);
+        if seq == 0 || count > REACTIONS {
+            return Err(DecodeError::malformed("what was made of a message", at));
+        }
+        let mut reactions = Vec::new();
+        for _ in 0..count {
+            let (reaction, count) = (read_reaction(r)?, r.u32("count")?);
+            reactions.push(Reaction { reaction, count, is_own: read_switch(r)? });
+        }
+        Ok(Self { seq, edit, version, is_pinned, reactions })
+    }
+
+    fn write(&self, out: &mut impl Writer) {
+        out.u64(self.seq);
+        out.u64(self.edit);
+        out.u32(self.version);
+        out.u8(u8::from(self.is_pinned));
+        out.u8(u8::try_from(self.reactions.len()).unwrap_or(u8::MAX));
+        for Reaction { reaction, count, is_own } in &self.reactions {
+            out.bytes8(reaction);
+            out.u32(*count);
+            out.u8(u8::from(*is_own));
+        }
+    }
+
+    /// Bytes that it takes as an element.
+    #[must_use]
+    pub fn element_bytes(&self) -> usize {
+        23 + self.reactions.iter().map(|reaction| 6 + reaction.reaction.len()).sum::<usize>()
+    }
+}
+
+/// One element of SYNCED: `1 u8 · image bytes32`, `2 u8 · gap`, or `3 u8 · made`.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum SyncItem {
     /// The bytes of one image; [`crate::Image::decode`] reads them.
     Image(Bytes),
     /// Seqs without an image.
     Gap(Gap),
+    /// What later images made of one of the images before.
+    Made(Made),
 }
 
 /// SYNCED: `request u32 · reason u16 · epoch u32 · head u64 · from u64 · to u64 · count u16 · elements · TLVs`. The
-/// elements cover every seq from `from` to `to`, once, ascending.
+/// images and gaps cover every seq from `from` to `to`, once, ascending; what was made of the images follows all of them,
+/// ascending by seq.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct SyncedPacket {
     /// The request it answers.
@@ -92,7 +162,7 @@ pub struct SyncedPacket {
     pub from: u64,
     /// The last seq answered; below `to` of the request when the answer is full: ask again from `to` + 1.
     pub to: u64,
-    /// Images and gaps.
+    /// Images and gaps, then what was made of the images.
     pub items: Vec<SyncItem>,
     /// `RETRY_AFTER_MS`, `DETAIL`.
     pub tlvs: Tlvs,
@@ -130,7 +200,7 @@ impl SyncedPacket {
 }
 
 impl SyncItem {
-    fn read(r: &mut Reader) -> Result<Self, DecodeError> {
+    pub(super) fn read(r: &mut Reader) -> Result<Self, DecodeError> {
         let at = r.position();
         match r.u8("element")? {
             1 => Ok(Self::Image(r.bytes32("image")?)),
@@ -140,11 +210,12 @@ impl SyncItem {
                 let why = GapReason::from_number(r.u8("gap reason")?);
                 Ok(Self::Gap(Gap { from, to, why: why.ok_or(DecodeError::malformed("gap reason", at))? }))
             }
+            3 => Made::read(r).map(Self::Made),
             _ => Err(DecodeError::malformed("element", at)),
         }
     }
 
-    fn write(&self, out: &mut impl Writer) {
+    pub(super) fn write(&self, out: &mut impl Writer) {
         match self {
             Self::Image(image) => {
                 out.u8(1);
@@ -155,6 +226,10 @@ impl SyncItem {
                 out.u64(gap.from);
                 out.u64(gap.to);
                 out.u8(gap.why.number());
+            }
+            Self::Made(made) => {
+                out.u8(3);
+                made.write(out);
             }
         }
     }

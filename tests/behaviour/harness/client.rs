@@ -8,7 +8,7 @@ use postrider_protocol::{
     frame::Decoder,
     image_flag,
     packet::{
-        CallPacket, ConnackPacket, ConnectPacket, Conversation, ListPacket, ListedPacket, Packet, RecvackPacket,
+        CallPacket, ConnackPacket, ConnectPacket, Conversation, ListPacket, ListedPacket, Made, Packet, RecvackPacket,
         ReplyPacket, SendPacket, SendackPacket, SyncItem, SyncPacket, SyncedPacket, groups, marks,
     },
 };
@@ -41,6 +41,8 @@ pub fn user_list(group: &str, users: &[&str]) -> Bytes {
 pub struct Seen {
     pub images: Vec<Image>,
     pub gaps: Vec<postrider_protocol::packet::Gap>,
+    /// What was made of the images.
+    pub made: Vec<Made>,
     pub head: u64,
 }
 
@@ -358,7 +360,7 @@ impl Client {
     /// All of a channel from `from` on, as a client that comes back fetches it: each seq once, as image or gap.
     pub fn sync_from(&mut self, channel: &Channel, from: u64) -> Seen {
         let listed = self.listed(channel).unwrap_or_else(|| panic!("{channel:?} is not listed"));
-        let mut seen = Seen { images: Vec::new(), gaps: Vec::new(), head: listed.head };
+        let mut seen = Seen { images: Vec::new(), gaps: Vec::new(), made: Vec::new(), head: listed.head };
         let mut next = from;
         while next <= listed.head {
             let synced = self.sync(channel, listed.epoch, (next, listed.head), 0);
@@ -377,6 +379,7 @@ impl Client {
                         next = gap.to + 1;
                         seen.gaps.push(gap);
                     }
+                    SyncItem::Made(made) => seen.made.push(made),
                 }
             }
             assert_eq!(next, synced.to + 1, "an answer covers its interval");

@@ -445,6 +445,7 @@ impl Client {
                     Ok(image) => self.see(&image, How::Pulled),
                     Err(error) => self.world.surprise(format!("user {}: an image in SYNCED: {error}", self.user)),
                 },
+                SyncItem::Made(_) => {}
                 SyncItem::Gap(gap) => {
                     self.world.surprise(format!("user {} channel {channel}: {gap:?}", self.user));
                     let view = self.views.entry(channel).or_default();

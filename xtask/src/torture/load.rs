@@ -228,6 +228,7 @@ async fn read_all(site: &Site, world: &World) -> Result<Vec<Reading>> {
                         let image = Image::decode(bytes)?;
                         reading.items.push((image.seq, world::intent(&image)));
                     }
+                    SyncItem::Made(_) => {}
                     SyncItem::Gap(gap) => reading.gaps.push((gap.from, gap.to)),
                 }
             }

@@ -230,8 +230,17 @@ enum Item {
 fn covering(channel: &Channel, from: u64, to: u64, items: Vec<SyncItem>) -> Result<VecDeque<Item>, Failure> {
     let mut next = from;
     let mut decoded = VecDeque::new();
+    let mut has_made = false;
     for item in items {
+        if has_made != matches!(item, SyncItem::Made(_)) {
+            if has_made {
+                return Err(Failure::violation("SYNCED tells what was made before it is through"));
+            }
+            has_made = true;
+        }
         let (first, last, item) = match item {
+            // The images have it, or it comes as the images that made it.
+            SyncItem::Made(_) => continue,
             SyncItem::Image(bytes) => {
                 let image = Image::decode(bytes).map_err(Failure::decode)?;
                 if image.channel != *channel {

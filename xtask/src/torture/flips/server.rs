@@ -98,6 +98,7 @@ async fn read(site: &Site) -> Result<usize> {
     for conversation in wire.list().await? {
         for item in wire.sync_all(&conversation, 1).await? {
             match item {
+                SyncItem::Made(_) => {}
                 SyncItem::Gap(gap) => lost += usize::try_from(gap.to - gap.from + 1)?,
                 SyncItem::Image(bytes) => match world::intent(&Image::decode(bytes)?) {
                     Some(_) => right += 1,
