@@ -4,8 +4,8 @@
 import {
   decode, encode, readBool, readPage, readText16, readText8, readUsers, writeBool, writePage, writeText16, writeText8, writeUsers,
 } from './fields.js';
-import { readId, readOptionalId, readTlvs, writeId, writeOptionalId, writeTlvs } from './image.js';
-import { Limits } from './registry.js';
+import { readId, readOptionalId, readTlvs, tlvU32, writeId, writeOptionalId, writeTlvs } from './image.js';
+import { Limits, Tlv } from './registry.js';
 import { CodecError, Reader, Writer } from './wire.js';
 
 /**
@@ -37,6 +37,26 @@ export const JoinMode = Object.freeze({ OPEN: 0, APPROVAL: 1, INVITED: 2 });
 /** Why somebody waits in a group. */
 export const GroupWaiting = Object.freeze({ ASKED: 1, INVITED: 2 });
 
+/** @type {Map<number, number>} bytes of the texts that a group tells of itself */
+const TEXTS = new Map([
+  [Tlv.NAME, Limits.NAME_BYTES], [Tlv.AVATAR, Limits.AVATAR_BYTES], [Tlv.ANNOUNCEMENT, Limits.ANNOUNCEMENT_BYTES],
+  [Tlv.DESCRIPTION, Limits.DESCRIPTION_BYTES], [Tlv.CUSTOM, Limits.CUSTOM_BYTES],
+]);
+/** @type {Map<number, number>} the highest values of how a group is set */
+const SETTINGS = new Map([[Tlv.JOIN_MODE, JoinMode.INVITED], [Tlv.HISTORY, 1], [Tlv.MAX_MEMBERS, 0xffffffff]]);
+
+/** TLVs of a group to the end. @param {Reader} r */
+function readSettings(r) {
+  const at = r.position;
+  const tlvs = readTlvs(r);
+  for (const { tag, value } of tlvs) {
+    const isText = value.length <= (TEXTS.get(tag) ?? -1);
+    const isSetting = (tlvU32(tlvs, tag) ?? Infinity) <= (SETTINGS.get(tag) ?? -1);
+    if (!(TEXTS.has(tag) ? isText : isSetting)) throw new CodecError('a TLV of a group', at);
+  }
+  return tlvs;
+}
+
 /** The fields of GROUP_ADD, GROUP_REMOVE and GROUP_INVITE. @param {Uint8Array} fields */
 export function decodeGroupChange(fields) {
   return decode(fields, (r) => ({ group: readId(r, 'group'), users: readUsers(r) }));
@@ -52,7 +72,7 @@ export function encodeGroupChange(group, users) {
 
 /** The fields of GROUP_CREATE. @param {Uint8Array} fields */
 export function decodeGroupCreate(fields) {
-  return decode(fields, (r) => ({ group: readId(r, 'group'), users: readUsers(r), tlvs: readTlvs(r) }));
+  return decode(fields, (r) => ({ group: readId(r, 'group'), users: readUsers(r), tlvs: readSettings(r) }));
 }
 
 /** @param {string} group @param {string[]} users @param {TlvField[]} tlvs */
@@ -66,7 +86,13 @@ export function encodeGroupCreate(group, users, tlvs) {
 
 /** The fields of GROUP_CHANGE. @param {Uint8Array} fields */
 export function decodeGroupSettings(fields) {
-  return decode(fields, (r) => ({ group: readId(r, 'group'), tlvs: readTlvs(r) }));
+  return decode(fields, (r) => {
+    const group = readId(r, 'group');
+    const at = r.position;
+    const tlvs = readSettings(r);
+    if (tlvs.length === 0) throw new CodecError('nothing to change', at);
+    return { group, tlvs };
+  });
 }
 
 /** @param {string} group @param {TlvField[]} tlvs */

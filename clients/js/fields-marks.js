@@ -22,6 +22,11 @@ import { CodecError, readCounted, writeCounted } from './wire.js';
 /** How far one user has a message. */
 export const ReceiptState = Object.freeze({ WAITING: 0, DELIVERED: 1, READ: 2 });
 
+/** @type {number[]} */
+const SWITCHES = [Tlv.PINNED, Tlv.HIDDEN, Tlv.MARKED_UNREAD];
+/** @type {number[]} */
+const SETTINGS = [Tlv.MUTED_UNTIL_MS, ...SWITCHES, Tlv.CLEARED];
+
 /** The fields of READ. @param {Uint8Array} fields */
 export function decodeRead(fields) {
   return decode(fields, (r) => ({ channel: readSharedChannel(r), seq: r.u64('seq') }));
@@ -66,9 +71,17 @@ export function settingsOfTlvs(tlvs) {
   };
 }
 
-/** The fields of CONVERSATION_SET. @param {Uint8Array} fields */
+/** The fields of CONVERSATION_SET; other TLVs are left out. @param {Uint8Array} fields @returns {{ channel: Channel, tlvs: TlvField[] }} */
 export function decodeConversationSet(fields) {
-  return decode(fields, (r) => ({ channel: readSharedChannel(r), tlvs: readTlvs(r) }));
+  return decode(fields, (r) => {
+    const channel = readSharedChannel(r);
+    const at = r.position;
+    const all = readTlvs(r);
+    const tlvs = all.filter(({ tag }) => SETTINGS.includes(tag));
+    const isSwitched = SWITCHES.every((tag) => (tlvU32(tlvs, tag) ?? 0) <= 1);
+    if (tlvs.length === 0 || !isSwitched || all.some(({ tag }) => tag >= 0x4000)) throw new CodecError('settings', at);
+    return { channel, tlvs };
+  });
 }
 
 /** @param {Channel} channel @param {TlvField[]} tlvs */
