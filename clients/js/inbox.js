@@ -3,7 +3,7 @@
 // the app before the connection's first LIST is complete, for only that tells whether the channels still have the past
 // that this device holds.
 
-import { CodecError, authorOf, channelKey, decodeImage } from './codec.js';
+import { CodecError, ConversationFlag, authorOf, channelKey, decodeImage } from './codec.js';
 import { isAboutAnother, targetOf } from './made.js';
 import { ImageKind, Kind, Reason } from './registry.js';
 import { Stream } from './stream.js';
@@ -202,6 +202,9 @@ export class Inbox {
   /** @param {import('./codec.js').Conversation} conversation */
   #listConversation(conversation) {
     const stream = this.#stream(conversation.channel);
+    // An invitation, or a question to join, that is over.
+    const { LEFT, INVITED, ASKED } = ConversationFlag;
+    if (conversation.head === 0 && (conversation.flags & (LEFT | INVITED | ASKED)) === LEFT) return this.#lose(stream);
     const isBeyond = !this.#isListed && stream.cursor > conversation.head;
     if (stream.epoch !== null && (stream.epoch !== conversation.epoch || isBeyond)) this.#forget(stream);
     this.#told?.add(stream);

@@ -169,7 +169,7 @@ export class Stream {
     if (isAboutAnother(image)) this.#about(image);
     else this.#preview(image);
     if (image.kind === ImageKind.MESSAGE) this.targets.hold(image, image.seq, null);
-    const counts = (image.flags & ImageFlag.COUNTABLE) !== 0 && (image.flags & ImageFlag.ERASED) === 0;
+    const counts = image.kind === ImageKind.MESSAGE && (image.flags & (ImageFlag.COUNTABLE | ImageFlag.ERASED)) === ImageFlag.COUNTABLE;
     if (counts && image.seq > this.read && authorOf(image) !== this.#user) {
       this.#unread.add(image.seq, mentions(image, this.#user));
     }
