@@ -18,7 +18,7 @@ use postrider::{
     outbox::OutboxBounds,
     rate::Rates,
     session::{Effect, Issuer, Session, Shared, Welcome},
-    slot::{Decider, Now, Rules},
+    slot::{Decider, MessageRules, Now, Rules},
     view::View,
 };
 use postrider_protocol::{
@@ -78,6 +78,7 @@ impl World {
         let bounds = Arc::new(OutboxBounds::new(1 << 18, 1_000, 1 << 28));
         let rules = Rules {
             max_members: 500,
+            messages: MessageRules::default(),
             busy_after_ms: 1_000,
             rates: Rates::new(0, 0),
             full: AtomicBool::new(false),

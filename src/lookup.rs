@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use postrider_protocol::{Channel, Id};
-use postrider_storage::{ConversationRow, MemberRow, OfState, StateKey, Store, StoreError, TargetRow};
+use postrider_storage::{ConversationRow, Found, MemberRow, OfState, StateKey, Store, StoreError, TargetRow};
 
 use crate::view::View;
 
@@ -85,17 +85,26 @@ impl Lookup {
         channel: &Channel,
         (from, to): (u64, u64),
     ) -> Result<BTreeMap<u64, TargetRow>, StoreError> {
-        let fresh = self.view.rows(tenant, channel);
+        let fresh = self.view.targets(tenant, channel, (from, to));
         let mut targets: BTreeMap<u64, TargetRow> =
             self.store.targets(tenant, channel, (from, to))?.into_iter().collect();
-        for (key, row) in fresh.of::<TargetRow>(|key| matches!(key, StateKey::Target(_))) {
-            let (StateKey::Target(seq), Some(row)) = (key, row) else { continue };
-            let is_newer = targets.get(seq).is_none_or(|stored| stored.position <= row.position);
-            if (from..=to).contains(seq) && is_newer {
-                targets.insert(*seq, row.clone());
+        for (seq, row) in fresh {
+            if targets.get(&seq).is_none_or(|stored| stored.position <= row.position) {
+                targets.insert(seq, row);
             }
         }
         Ok(targets)
+    }
+
+    /// What is committed at a seq of a channel; none above its head.
+    ///
+    /// # Errors
+    /// When the store cannot be read.
+    pub fn image(&self, tenant: u32, channel: &Channel, seq: u64) -> Result<Option<Found>, StoreError> {
+        match self.view.recent(tenant, channel, seq, seq, 1).pop() {
+            Some((_, image)) => Ok(Some(Found::Image(image))),
+            None => Ok(self.store.read(tenant, channel, seq, seq)?.pop()),
+        }
     }
 
     /// The store alone.

@@ -1,16 +1,17 @@
-//! LIST, SYNC and GROUP_MEMBERS: from the committed view and the store, never through a worker. May read the disk, so
+//! LIST, SYNC and the methods that change nothing: from the committed view and the store, never through a worker. May read the disk, so
 //! it runs on the blocking pool. The view is looked at before the store: what leaves the view is in the store.
 
+mod call;
 mod list;
 mod sync;
+mod targets;
 
-use std::sync::Arc;
-
-use postrider_protocol::{
-    Channel, Id, Reason, Tlvs,
-    packet::{CallPacket, MembersPage, Packet, ReplyPacket, groups},
-    tag,
+use std::sync::{
+    Arc,
+    atomic::{AtomicU64, Ordering},
 };
+
+use postrider_protocol::{Channel, Id};
 use postrider_storage::{ConversationRow, Found, Store, StoreError};
 
 use crate::{lookup::Lookup, metrics::Metrics, view::View};
@@ -47,6 +48,8 @@ pub struct Reader {
     lookup: Lookup,
     limits: ReadLimits,
     metrics: Arc<Metrics>,
+    /// The latest time that was read at: what has gone away stays away when the clock goes back.
+    latest_ms: AtomicU64,
 }
 
 /// The committed end of a channel, wherever it is held.
@@ -61,43 +64,13 @@ impl Reader {
     #[must_use]
     pub fn new(lookup: Lookup, limits: ReadLimits, metrics: Arc<Metrics>) -> Self {
         let (store, view) = (Arc::clone(lookup.store()), Arc::clone(lookup.view()));
-        Self { store, view, lookup, limits, metrics }
+        Self { store, view, lookup, limits, metrics, latest_ms: AtomicU64::new(0) }
     }
 
-    /// The answer to a CALL that changes nothing.
-    ///
-    /// # Errors
-    /// When the store cannot be read.
-    pub fn members(&self, asker: &Asker, call: &CallPacket) -> Result<Packet, StoreError> {
-        let mut reply = ReplyPacket {
-            request: call.request,
-            reason: Reason::Ok,
-            seq: 0,
-            time_ms: 0,
-            fields: bytes::Bytes::new(),
-            tlvs: Tlvs::new(),
-        };
-        let Ok((group, after)) = groups::read_members(call.fields.clone()) else {
-            reply.reason = Reason::Malformed;
-            reply.tlvs = Tlvs::from_pairs([(tag::DETAIL, &b"fields of GROUP_MEMBERS"[..])]);
-            return Ok(Packet::Reply(reply));
-        };
-        let channel = Channel::group(&group);
-        let is_member = self.row(asker, &channel)?.is_some_and(|row| row.visible_to.is_none());
-        if !is_member {
-            reply.reason = Reason::NoChannel;
-            return Ok(Packet::Reply(reply));
-        }
-        let rows = self.lookup.members(asker.tenant, &channel)?;
-        let all = rows.into_iter().filter(|(_, row)| row.is_member()).map(|(user, row)| (user, row.role));
-        let rest = all.filter(|(user, _)| after.as_ref().is_none_or(|after| user > after));
-        let mut members: Vec<_> = rest.take(self.limits.page_max + 1).collect();
-        let more = members.len() > self.limits.page_max;
-        members.truncate(self.limits.page_max);
-        let mut fields = Vec::new();
-        MembersPage { members, more }.write(&mut fields);
-        reply.fields = fields.into();
-        Ok(Packet::Reply(reply))
+    /// The time by which messages go away: never before one that was seen, in the log or by a reader.
+    fn expiry_ms(&self, now_ms: u64, end_ms: u64) -> u64 {
+        let now_ms = now_ms.max(end_ms);
+        self.latest_ms.fetch_max(now_ms, Ordering::AcqRel).max(now_ms)
     }
 
     fn row(&self, asker: &Asker, channel: &Channel) -> Result<Option<ConversationRow>, StoreError> {

@@ -26,7 +26,7 @@ use crate::{
     rate::Rates,
     reader::{ReadLimits, Reader},
     session::{Issuer, Shared, Welcome},
-    slot::{Decider, Rules},
+    slot::{Decider, MessageRules, Rules},
     view::View,
 };
 
@@ -213,6 +213,10 @@ fn assemble(
     ));
     let rules = Arc::new(Rules {
         max_members: config.groups.max_members as usize,
+        messages: MessageRules {
+            revoke_within_ms: millis(config.messages.revoke_within),
+            edit_within_ms: millis(config.messages.edit_within),
+        },
         busy_after_ms: millis(BUSY_AFTER),
         rates: Rates::new(config.limits.user_rate, config.limits.user_burst),
         full: AtomicBool::new(false),

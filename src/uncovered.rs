@@ -3,7 +3,7 @@
 
 use std::collections::BTreeMap;
 
-use postrider_storage::{OfState, StateKey, StateRow};
+use postrider_storage::{OfState, StateKey, StateRow, TargetRow};
 
 /// A row as an entry left it; none when the entry removed it.
 #[derive(Clone, Debug)]
@@ -47,6 +47,15 @@ impl Uncovered {
     #[must_use]
     pub fn len(&self) -> usize {
         self.0.len()
+    }
+
+    /// What became of the messages `from` to `to`, both included, as far as it is known here.
+    pub fn targets(&self, (from, to): (u64, u64)) -> impl Iterator<Item = (u64, &TargetRow)> {
+        let range = self.0.range(StateKey::Target(from)..=StateKey::Target(to));
+        range.filter_map(|(key, (_, row))| match (key, row) {
+            (StateKey::Target(seq), Some(StateRow::Target(row))) => Some((*seq, row)),
+            _ => None,
+        })
     }
 
     /// The rows here of the kind `R`, ascending by key; none for one that was removed.

@@ -9,7 +9,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use bytes::Bytes;
 use postrider_protocol::{Channel, Id};
-use postrider_storage::{ConversationRow, SLOTS, SlotState, StateKey, StateRow, Written};
+use postrider_storage::{ConversationRow, SLOTS, SlotState, StateKey, StateRow, TargetRow, Written};
 
 use crate::{
     keyed::Keyed,
@@ -173,6 +173,14 @@ impl View {
         let slot = self.lock(channel.slot(tenant))?;
         let rows = &slot.channels.get(tenant, channel.as_bytes())?.rows;
         rows.get(key).map(|row| row.cloned())
+    }
+
+    /// What became of the messages `from` to `to` of a channel, as far as it is held here.
+    #[must_use]
+    pub fn targets(&self, tenant: u32, channel: &Channel, (from, to): (u64, u64)) -> Vec<(u64, TargetRow)> {
+        let Some(slot) = self.lock(channel.slot(tenant)) else { return Vec::new() };
+        let Some(channel) = slot.channels.get(tenant, channel.as_bytes()) else { return Vec::new() };
+        channel.rows.targets((from, to)).map(|(seq, row)| (seq, row.clone())).collect()
     }
 
     /// All state rows of a channel that are held here.

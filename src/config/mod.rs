@@ -106,6 +106,8 @@ sections! {
         session: Session = Session::default(),
         /// Catching up.
         sync: Sync = Sync::default(),
+        /// What may be done with messages that are there already.
+        messages: Messages = Messages::default(),
         /// Groups.
         groups: Groups = Groups::default(),
         /// The workers that own the slots.
@@ -242,6 +244,13 @@ sections! {
         age: Duration = Duration::from_secs(7 * 86_400),
         /// Most LIST and SYNC in service at once; 0 is one for every two cores, so that writing keeps the others.
         concurrent: u32 = 0,
+    }
+    /// What may be done with messages that are there already.
+    Messages {
+        /// Users take their own messages back up to this age.
+        revoke_within: Duration = Duration::from_secs(120),
+        /// Users edit their own messages up to this age; `0ms` sets no bound.
+        edit_within: Duration = Duration::ZERO,
     }
     /// Groups.
     Groups {

@@ -15,7 +15,10 @@ use postrider_protocol::{
 };
 use postrider_storage::{ConversationRow, Found, StoreError};
 
-use super::{Asker, Reader};
+use super::{
+    Asker, Reader,
+    targets::{Reading, Shown},
+};
 use crate::view::Committed;
 
 /// Most bytes of a LISTED besides its conversations and the token, which is told twice: again within `next`.
@@ -128,10 +131,9 @@ impl Reader {
         let (channel, row) = (&listed.place.channel, &listed.row);
         let head = row.visible_to.map_or(listed.head, |last| last.min(listed.head));
         let mut flags = if row.visible_to.is_some() { conversation_flag::LEFT } else { 0 };
-        let mut image = match self.images(asker.tenant, channel, (head, head), 1)?.pop() {
-            Some(Found::Image(image)) if head > row.visible_from => image,
-            _ => Bytes::new(),
-        };
+        let expiry_ms = self.expiry_ms(now_ms, listed.place.time_ms);
+        let reading = Reading { reader: self, asker, channel, view: row, now_ms: expiry_ms };
+        let mut image = self.shown(&reading, head)?.and_then(Shown::image).unwrap_or_default();
         if let Some(cut) = cut(&image) {
             flags |= conversation_flag::CUT;
             image = cut;

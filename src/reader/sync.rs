@@ -7,17 +7,20 @@ use postrider_protocol::{
 };
 use postrider_storage::{Found, StoreError};
 
-use super::{Asker, Reader};
+use super::{
+    Asker, Reader,
+    targets::{Reading, Shown, element_bytes},
+};
 
 /// Bytes of a SYNCED without elements.
 const SYNCED_HEAD: usize = 36;
 
 impl Reader {
-    /// The answer to SYNC.
+    /// The answer to SYNC at `now_ms` (since 1970).
     ///
     /// # Errors
     /// When the store cannot be read.
-    pub fn sync(&self, asker: &Asker, ask: &SyncPacket) -> Result<Packet, StoreError> {
+    pub fn sync(&self, asker: &Asker, ask: &SyncPacket, now_ms: u64) -> Result<Packet, StoreError> {
         let epoch = self.view.committed(ask.channel.slot(asker.tenant)).epoch;
         let mut answer = SyncedPacket {
             request: ask.request,
@@ -41,7 +44,7 @@ impl Reader {
         let Some(row) = self.row(asker, &ask.channel)? else {
             return refused(answer, Reason::NoChannel, "no such channel for this user");
         };
-        let head = self.end(asker.tenant, &ask.channel)?.map_or(0, |end| end.head);
+        let (head, end_ms) = self.end(asker.tenant, &ask.channel)?.map_or((0, 0), |end| (end.head, end.time_ms));
         answer.head = row.visible_to.map_or(head, |last| last.min(head));
         if ask.epoch != epoch {
             return refused(answer, Reason::EpochMismatch, "the slot has another epoch");
@@ -51,25 +54,31 @@ impl Reader {
         }
         let to = ask.to.min(answer.head);
         let limit = if ask.limit == 0 { self.limits.page } else { usize::from(ask.limit).min(self.limits.page_max) };
-        let mut page = Page { items: Vec::new(), next: ask.from, bytes: SYNCED_HEAD };
-        if page.next <= row.visible_from.min(to) {
-            page.gap(row.visible_from.min(to), GapReason::NotVisible);
-        }
-        if page.next <= to {
+        let now_ms = self.expiry_ms(now_ms, end_ms);
+        let reading = Reading { reader: self, asker, channel: &ask.channel, view: &row, now_ms };
+        let mut page = Page { items: Vec::new(), made: Vec::new(), next: ask.from, bytes: SYNCED_HEAD, images: 0 };
+        while page.next <= to && page.items.len() < limit {
+            let (end, why) = reading.stretch(page.next, to);
+            if let Some(why) = why {
+                page.gap(end, why);
+                continue;
+            }
             let trimmed = self.store.trimmed_through(asker.tenant, &ask.channel, page.next)?;
             if page.next <= trimmed {
-                page.gap(trimmed.min(to), GapReason::Trimmed);
+                page.gap(trimmed.min(end), GapReason::Trimmed);
+                continue;
             }
-        }
-        if page.next <= to {
-            let found = self.images(asker.tenant, &ask.channel, (page.next, to), limit)?;
-            page.fill(found);
+            let found = self.images(asker.tenant, &ask.channel, (page.next, end), limit - page.items.len())?;
+            if found.is_empty() || !page.fill(&reading, found)? {
+                break;
+            }
         }
         let missing =
             page.items.iter().filter(|item| matches!(item, SyncItem::Gap(gap) if gap.why == GapReason::Quarantined));
         self.metrics.quarantined.inc_by(missing.count() as u64);
         answer.to = page.next - 1;
         answer.items = page.items;
+        answer.items.append(&mut page.made);
         Ok(Packet::Synced(answer))
     }
 }
@@ -77,9 +86,12 @@ impl Reader {
 /// An answer that grows.
 struct Page {
     items: Vec<SyncItem>,
+    /// What follows them.
+    made: Vec<SyncItem>,
     /// The first seq that is not answered yet.
     next: u64,
     bytes: usize,
+    images: usize,
 }
 
 impl Page {
@@ -95,23 +107,27 @@ impl Page {
         self.next = to + 1;
     }
 
-    /// Takes elements until the answer is full; the first image always fits.
-    fn fill(&mut self, found: Vec<Found>) {
-        let mut images = 0;
+    /// Takes elements until the answer is full, and then tells false; the first image always fits.
+    fn fill(&mut self, reading: &Reading<'_>, found: Vec<Found>) -> Result<bool, StoreError> {
+        let targets = reading.targets((self.next, self.next + found.len() as u64 - 1))?;
         for found in found {
-            match found {
-                Found::Missing => self.gap(self.next, GapReason::Quarantined),
-                Found::Trimmed => self.gap(self.next, GapReason::Trimmed),
-                Found::Image(image) => {
-                    if images > 0 && self.bytes + image.len() + 5 > ANSWER_BYTES {
-                        return;
-                    }
-                    images += 1;
-                    self.bytes += image.len() + 5;
-                    self.items.push(SyncItem::Image(image));
-                    self.next += 1;
+            let (image, made) = match reading.show(self.next, found, &targets)? {
+                Shown::Gap(why) => {
+                    self.gap(self.next, why);
+                    continue;
                 }
+                Shown::Image(image, made) => (image, made),
+            };
+            let bytes = self.bytes + element_bytes(&image, made.as_ref());
+            if self.images > 0 && bytes > ANSWER_BYTES {
+                return Ok(false);
             }
+            self.images += 1;
+            self.bytes = bytes;
+            self.items.push(SyncItem::Image(image));
+            self.made.extend(made.map(SyncItem::Made));
+            self.next += 1;
         }
+        Ok(true)
     }
 }

@@ -29,8 +29,8 @@ impl ReadRequest {
             Asker { tenant: self.origin.tenant, user: self.origin.user.clone(), device: self.origin.device.clone() };
         let answer = match &*self.event {
             ServerEvent::List(ask) => reader.list(&asker, ask, now_ms),
-            ServerEvent::Sync(ask) => reader.sync(&asker, ask),
-            ServerEvent::Call(call) => reader.members(&asker, call),
+            ServerEvent::Sync(ask) => reader.sync(&asker, ask, now_ms),
+            ServerEvent::Call(call) => reader.call(&asker, call, now_ms),
             _ => return,
         };
         let answer = answer.unwrap_or_else(|error| {

@@ -97,6 +97,17 @@ impl Case<'_> {
         }))
     }
 
+    /// Whether its user may see `seq`, which was given.
+    pub(super) fn sees(&self, seq: u64) -> Result<bool, StoreError> {
+        let is_there = seq > 0 && seq <= self.parts.channel.head;
+        Ok(is_there && self.conversation(&self.origin.user)?.is_some_and(|view| view.may_see(seq)))
+    }
+
+    /// The time that an entry would get now: never before that of the slot's last one, whatever the clock says.
+    pub(super) fn time_ms(&self) -> u64 {
+        self.parts.end.time_ms(self.now.wall_ms.max(self.origin.issued_ms()))
+    }
+
     /// The group, for who is a member of it.
     pub(super) fn group(&self) -> Option<&Arc<Group>> {
         let group = self.parts.channel.group.as_ref()?;

@@ -4,7 +4,7 @@
 
 use std::sync::{Arc, atomic::AtomicBool};
 
-use postrider_protocol::{Channel, ChannelKind, ImageKind, Kind, Reason, Tlvs, packet::SendPacket, tag};
+use postrider_protocol::{Channel, ChannelKind, ImageKind, Kind, Reason, Tlvs, image_flag, packet::SendPacket, tag};
 use postrider_storage::{SlotState, Store, StoreError};
 
 use super::{
@@ -34,12 +34,29 @@ pub struct Rules {
     pub max_members: usize,
     /// What waited longer than this, milliseconds, is refused with `BUSY`.
     pub busy_after_ms: u64,
+    /// What may be done with messages.
+    pub messages: MessageRules,
     /// How much each user may send.
     pub rates: Rates,
     /// Set while there is too little space to store anything.
     pub full: AtomicBool,
     /// Counters.
     pub metrics: Arc<Metrics>,
+}
+
+/// What may be done with messages that are there already.
+#[derive(Clone, Copy, Debug)]
+pub struct MessageRules {
+    /// A user takes an own message back up to so many milliseconds after its time.
+    pub revoke_within_ms: u64,
+    /// A user edits an own message up to so many milliseconds after its time; 0 for any time.
+    pub edit_within_ms: u64,
+}
+
+impl Default for MessageRules {
+    fn default() -> Self {
+        Self { revoke_within_ms: 120_000, edit_within_ms: 0 }
+    }
 }
 
 /// See the module.
@@ -136,7 +153,9 @@ impl Decider {
         };
         let message = ImageKind::Message.number();
         let numbers = (packet.number, packet.oldest);
-        let mut draft = Draft::new(message, numbers, packet.flags, &packet.channel, tlvs, &packet.body);
+        let expiring = if tlvs.get(tag::LIFETIME_MS).is_some() { image_flag::EXPIRING } else { 0 };
+        let flags = packet.flags | expiring;
+        let mut draft = Draft::new(message, numbers, flags, &packet.channel, tlvs, &packet.body);
         let Some(case) = self.case(origin, draft.channel, true, late)? else { return Ok(Outcome::elsewhere()) };
         if let Some(outcome) = case.admit(&draft) {
             return Ok(outcome);
@@ -149,6 +168,13 @@ impl Decider {
         let Some(audience) = audience else {
             return Ok(Outcome::Refused(Refusal::new(Reason::NoChannel, "no such channel for this user")));
         };
+        for tag in [tag::REPLY_TO, tag::THREAD] {
+            if let Some(seq) = tlvs.get_u64(tag)
+                && !case.sees(seq)?
+            {
+                return Ok(Outcome::Refused(Refusal::new(Reason::NoTarget, "it answers no message of the channel")));
+            }
+        }
         // The read mark never goes beyond what was there to be read.
         let head = case.parts.channel.head;
         draft.read = read.min(head);

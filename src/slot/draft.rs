@@ -108,6 +108,9 @@ pub(super) fn check_packet(packet: &SendPacket) -> Option<Refusal> {
         return Some(Refusal::new(Reason::Malformed, "flags"));
     }
     packet.tlvs.iter().find_map(|(tag, value)| match tag {
+        tag::LIFETIME_MS if value.iter().all(|&byte| byte == 0) => {
+            Some(Refusal::new(Reason::Malformed, "TLV LIFETIME_MS is 1 or more"))
+        }
         tag::READ if value.len() != 8 => Some(Refusal::new(Reason::Malformed, "TLV READ is 8 bytes")),
         0x4000..=0x7fff => Some(Refusal::new(Reason::Malformed, "a TLV that only the server sets")),
         0x8000.. => Some(Refusal::new(Reason::UnknownCritical, "a critical TLV that is not known")),

@@ -14,7 +14,7 @@ mod state;
 
 pub use act::Act;
 pub use command::{Answers, Command, Origin, Stuck, Submission};
-pub use decide::{Decider, Now, Rules};
+pub use decide::{Decider, MessageRules, Now, Rules};
 pub use decided::{Accepted, Audience, Decided, Group, Run};
 
 /// Which worker, of `workers`, owns `slot`.

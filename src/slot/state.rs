@@ -48,10 +48,15 @@ pub(super) struct End {
 }
 
 impl End {
+    /// The time of what comes next when the clock says `wall_ms`.
+    pub(super) fn time_ms(&self, wall_ms: u64) -> u64 {
+        self.time_ms.max(wall_ms)
+    }
+
     /// Gives the next place in the slot, and in `channel` when the entry is sequenced.
     pub(super) fn place(&mut self, channel: &mut ChannelState, is_sequenced: bool, wall_ms: u64) -> Place {
         self.position += 1;
-        self.time_ms = self.time_ms.max(wall_ms);
+        self.time_ms = self.time_ms(wall_ms);
         let mut place = Place { position: self.position, seq: 0, time_ms: self.time_ms };
         if is_sequenced {
             channel.head += 1;

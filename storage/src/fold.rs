@@ -10,7 +10,7 @@ mod person;
 mod sender;
 mod target;
 
-use postrider_protocol::{Channel, ChannelKind, Id, Image, ImageKind, Sender, Tlvs, tag};
+use postrider_protocol::{Channel, ChannelKind, Id, Image, ImageKind, MAX_INTEGER, Sender, Tlvs, tag};
 
 pub use group::Membership;
 pub use person::{cut_fields, of_device, of_profile};
@@ -48,9 +48,9 @@ pub const SENDERS: usize = 32;
 /// Earlier spans that a row keeps; the oldest goes.
 pub const SPANS: usize = 8;
 /// Spans that a user may have deleted in a channel, apart from each other.
-pub const HIDES: usize = 64;
-/// Edits of a message whose seqs are kept.
-pub const EDITS: usize = 16;
+pub const HIDES: usize = postrider_protocol::HIDDEN_RANGES;
+/// Edits of a message: decide sees to it that there are no more.
+pub const EDITS: usize = postrider_protocol::EDITS;
 /// The role of an admin of a group.
 pub const ADMIN: u8 = 1;
 /// The role of the owner of a group.
@@ -92,6 +92,14 @@ pub const fn mark_of(read: u64) -> u64 {
 #[must_use]
 pub fn target_of(image: &Image) -> u64 {
     image.tlvs.get_u64(tag::TARGET).unwrap_or_default()
+}
+
+/// When a message goes away, milliseconds since 1970; 0 when it does not, and for what is no message.
+#[must_use]
+pub fn expires_ms(image: &Image) -> u64 {
+    let is_it = image.kind == ImageKind::Message.number();
+    let lifetime_ms = image.tlvs.get_u64(tag::LIFETIME_MS).filter(|_| is_it);
+    lifetime_ms.map_or(0, |lifetime_ms| image.time_ms.saturating_add(lifetime_ms).min(MAX_INTEGER))
 }
 
 /// The CRC of what a command asks for: two commands with one number and different CRCs are a conflict. TLVs and body
@@ -175,11 +183,11 @@ pub fn changed(image: &Image, read: u64) -> Vec<StateKey> {
                 of_author(&mut keys);
             }
         }
-        Some(ImageKind::Edited | ImageKind::Revoked) => keys.push(StateKey::Target(target_of(image))),
+        Some(ImageKind::Edited) => keys.push(StateKey::Target(target_of(image))),
         Some(ImageKind::Reacted) => {
             keys.extend([StateKey::Target(target_of(image)), StateKey::Reaction(target_of(image), author())]);
         }
-        Some(ImageKind::Pinned) => keys.extend([StateKey::Target(target_of(image)), StateKey::Pins]),
+        Some(ImageKind::Pinned | ImageKind::Revoked) => keys.extend([StateKey::Target(target_of(image)), StateKey::Pins]),
         Some(_) => group::changed(image, &mut keys),
         None => match image.kind {
             CURSOR_KIND | READ_KIND => of_author(&mut keys),
@@ -216,7 +224,7 @@ pub fn apply(key: &StateKey, row: &mut Option<StateRow>, position: u64, image: &
         StateKey::Request(user) => {
             within(row, |row: &mut Option<_>| group::apply_request(row, position, user, image));
         }
-        StateKey::Target(_) => within(row, |row: &mut Option<_>| target::apply(row, position, image)),
+        StateKey::Target(_) => within(row, |row: &mut Option<_>| target::apply(row, position, image, read)),
         StateKey::Reaction(..) => within(row, |row: &mut Option<_>| target::apply_reaction(row, position, image)),
         StateKey::Pins => within(row, |row: &mut Option<_>| target::apply_pins(row, position, image)),
         StateKey::User => within(row, |row: &mut Option<_>| person::apply(row, position, image)),

@@ -108,16 +108,33 @@ pub struct RequestRow {
 pub struct TargetRow {
     /// The seq of the entry that erased it; 0 when none did.
     pub erased: u64,
-    /// The seqs of its edits, at most [`crate::fold::EDITS`]: the newest, oldest first.
+    /// The time of that entry.
+    pub erased_ms: u64,
+    /// When it goes away, milliseconds since 1970; 0 when it does not. Known from its first edit on: before that the
+    /// message itself says it.
+    pub expires_ms: u64,
+    /// The seqs of its edits, oldest first, at most [`crate::fold::EDITS`]; also when it is erased.
     pub edits: Vec<u64>,
     /// How often it was edited.
     pub version: u32,
     /// Reactions and how many users gave them, in the order in which they came up.
     pub reactions: Vec<(Bytes, u32)>,
+    /// The seq of the last entry about its reactions.
+    pub reacted: u64,
     /// Whether it is pinned.
     pub is_pinned: bool,
+    /// The seq of the last entry about its pin.
+    pub pinned: u64,
     /// The position of the last entry it covers.
     pub position: u64,
+}
+
+impl TargetRow {
+    /// Whether an entry erased the message.
+    #[must_use]
+    pub const fn is_erased(&self) -> bool {
+        self.erased > 0
+    }
 }
 
 /// The reactions of one user to one message.

@@ -239,7 +239,9 @@ impl Row for RequestRow {
 impl Row for TargetRow {
     fn write(&self, out: &mut Vec<u8>) {
         out.u64(self.erased);
-        out.u8(u8::try_from(self.edits.len()).unwrap_or(u8::MAX));
+        out.u64(self.erased_ms);
+        out.u64(self.expires_ms);
+        out.u16(u16::try_from(self.edits.len()).unwrap_or(u16::MAX));
         self.edits.iter().for_each(|&seq| out.u64(seq));
         out.u32(self.version);
         out.u8(u8::try_from(self.reactions.len()).unwrap_or(u8::MAX));
@@ -247,19 +249,25 @@ impl Row for TargetRow {
             out.bytes8(reaction);
             out.u32(*count);
         }
+        out.u64(self.reacted);
         out.u8(u8::from(self.is_pinned));
+        out.u64(self.pinned);
         out.u64(self.position);
     }
 
     fn read(r: &mut Reader) -> Result<Self, DecodeError> {
         Ok(Self {
             erased: r.u64("erased")?,
-            edits: (0..r.u8("edits")?).map(|_| r.u64("edit")).collect::<Result<_, _>>()?,
+            erased_ms: r.u64("erased at")?,
+            expires_ms: r.u64("expires at")?,
+            edits: (0..r.u16("edits")?).map(|_| r.u64("edit")).collect::<Result<_, _>>()?,
             version: r.u32("version")?,
             reactions: (0..r.u8("reactions")?)
                 .map(|_| Ok((r.bytes8("reaction")?, r.u32("count")?)))
                 .collect::<Result<_, DecodeError>>()?,
+            reacted: r.u64("reacted")?,
             is_pinned: read_flag(r)?,
+            pinned: r.u64("pinned")?,
             position: r.u64("position")?,
         })
     }

@@ -17,7 +17,7 @@ use postrider::{
     rate::Rates,
     reader::{ReadLimits, Reader},
     session::{Effect, Issuer, ReadRequest, Session, Shared, Welcome},
-    slot::{Decided, Decider, Now, Rules, Submission},
+    slot::{Decided, Decider, MessageRules, Now, Rules, Submission},
     view::View,
 };
 use postrider_protocol::{
@@ -164,6 +164,7 @@ impl Server {
         let metrics = Arc::new(Metrics::new());
         let rules = Arc::new(Rules {
             max_members: 5,
+            messages: MessageRules::default(),
             busy_after_ms: 1_000,
             rates: Rates::new(sizes.user_rate, 20),
             full: AtomicBool::new(false),

@@ -3,12 +3,14 @@
 
 mod group;
 mod mark;
+mod target;
 
 use postrider_protocol::{Channel, DecodeError, Id, Method, Tlvs, packet::CallPacket};
 use postrider_storage::StoreError;
 
 use group::GroupAct;
 use mark::MarkAct;
+use target::TargetAct;
 
 use super::{
     answer::{Outcome, Refusal},
@@ -26,6 +28,8 @@ pub enum Act {
     Group(GroupAct),
     /// About a user's view of a channel.
     Mark(MarkAct),
+    /// About a message.
+    Target(TargetAct),
 }
 
 /// The entry that an act comes to when it is accepted: the same for the same fields, so that a repetition is known.
@@ -73,6 +77,9 @@ impl Act {
     pub fn read(method: Method, call: &CallPacket, user: &Id) -> Result<(Channel, Self), DecodeError> {
         match method {
             Method::Read => MarkAct::read(method, call.fields.clone()).map(|(channel, act)| (channel, Self::Mark(act))),
+            Method::Revoke | Method::Edit | Method::React | Method::Pin | Method::Hide => {
+                TargetAct::read(method, call).map(|(channel, act)| (channel, Self::Target(act)))
+            }
             _ => GroupAct::read(method, call.fields.clone(), user).map(|(group, act)| (group, Self::Group(act))),
         }
     }
@@ -81,6 +88,7 @@ impl Act {
         match self {
             Self::Group(act) => act.asked(),
             Self::Mark(act) => act.asked(),
+            Self::Target(act) => act.asked(),
         }
     }
 
@@ -88,6 +96,7 @@ impl Act {
         match self {
             Self::Group(act) => act.decide(case),
             Self::Mark(act) => act.decide(case),
+            Self::Target(act) => act.decide(case),
         }
     }
 }

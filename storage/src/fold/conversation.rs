@@ -38,7 +38,7 @@ pub(super) fn apply(row: &mut Option<ConversationRow>, position: u64, user: &Id,
                 row.is_marked_unread = false;
             }
             CONVERSATION_KIND => row.set(position, image),
-            HIDE_KIND => row.hide(image),
+            HIDE_KIND => row.hide_what(image),
             _ => row.read = row.read.max(mark_of(read)),
         }
     }
@@ -96,9 +96,19 @@ impl ConversationRow {
         self.hidden.retain(|span| span.through > self.cleared);
     }
 
-    fn hide(&mut self, image: &Image) {
+    fn hide_what(&mut self, image: &Image) {
         let mut reader = Reader::new(image.body.clone());
-        let (Ok(from), Ok(to)) = (reader.u64("from"), reader.u64("to")) else { return };
+        if let (Ok(from), Ok(to)) = (reader.u64("from"), reader.u64("to")) {
+            self.hide(from, to);
+        }
+    }
+
+    /// Deletes `from` to `to`, both included, for the user; ranges that touch become one.
+    pub fn hide(&mut self, from: u64, to: u64) {
+        let from = from.max(self.cleared.saturating_add(1));
+        if to < from {
+            return;
+        }
         let mut new = Span { above: from.saturating_sub(1), through: to };
         self.hidden.retain(|span| {
             let is_apart = span.through < new.above || span.above > new.through;

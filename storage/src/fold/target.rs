@@ -3,7 +3,7 @@
 use bytes::Bytes;
 use postrider_protocol::{Image, ImageKind, tag};
 
-use super::{EDITS, target_of};
+use super::{EDITS, mark_of, target_of};
 use crate::{PinsRow, ReactionRow, TargetRow};
 
 /// The body of `REACTED` and `PINNED`: whether it is added, and what follows.
@@ -13,12 +13,15 @@ fn switch(image: &Image) -> (bool, Bytes) {
     (is_on, if body.is_empty() { body } else { body.split_off(1) })
 }
 
-pub(super) fn apply(row: &mut Option<TargetRow>, position: u64, image: &Image) {
+/// `read` of an edit tells when its message goes away; 0 when it does not.
+pub(super) fn apply(row: &mut Option<TargetRow>, position: u64, image: &Image, read: u64) {
     let row = row.get_or_insert_default();
     row.position = position;
     match ImageKind::from_number(image.kind) {
         Some(ImageKind::Revoked) => {
-            *row = TargetRow { erased: image.seq, position, is_pinned: row.is_pinned, ..TargetRow::default() };
+            let (edits, version) = (std::mem::take(&mut row.edits), row.version);
+            let (erased, erased_ms) = (image.seq, image.time_ms);
+            *row = TargetRow { erased, erased_ms, edits, version, position, ..TargetRow::default() };
         }
         Some(ImageKind::Edited) => {
             if row.edits.len() >= EDITS {
@@ -26,9 +29,13 @@ pub(super) fn apply(row: &mut Option<TargetRow>, position: u64, image: &Image) {
             }
             row.edits.push(image.seq);
             row.version = image.tlvs.get_u32(tag::VERSION).unwrap_or(row.version);
+            row.expires_ms = mark_of(read).max(row.expires_ms);
         }
-        Some(ImageKind::Reacted) => row.count(image),
-        Some(ImageKind::Pinned) => row.is_pinned = switch(image).0,
+        Some(ImageKind::Reacted) => {
+            row.count(image);
+            row.reacted = image.seq;
+        }
+        Some(ImageKind::Pinned) => (row.is_pinned, row.pinned) = (switch(image).0, image.seq),
         _ => {}
     }
 }
@@ -57,12 +64,17 @@ pub(super) fn apply_reaction(row: &mut Option<ReactionRow>, position: u64, image
     }
 }
 
+/// What is erased is pinned no more.
 pub(super) fn apply_pins(row: &mut Option<PinsRow>, position: u64, image: &Image) {
+    let is_on = image.kind == ImageKind::Pinned.number() && switch(image).0;
+    if row.is_none() && !is_on {
+        return;
+    }
     let row = row.get_or_insert_default();
     row.position = position;
     let seq = target_of(image);
     row.seqs.retain(|known| *known != seq);
-    if switch(image).0 {
+    if is_on {
         row.seqs.push(seq);
     }
 }
