@@ -9,13 +9,13 @@ import { Inbox } from './inbox.js';
 import { FIRST_BACKOFF_MS, Link, retryOf } from './link.js';
 import { Live } from './live.js';
 import { Messages } from './messages.js';
-import { Outbox, packetOf, randomId, reasonName } from './outbox.js';
+import { Outbox, Refused, packetOf, randomId } from './outbox.js';
 import { People } from './people.js';
 import { ImageKind, Kind, Method, Reason, Tlv } from './registry.js';
 import { Requests } from './requests.js';
 import { MemoryStorage, State } from './storage.js';
 
-export { reasonName } from './outbox.js';
+export { Refused, reasonName } from './outbox.js';
 export { MemoryStorage } from './storage.js';
 
 /**
@@ -41,16 +41,6 @@ export { MemoryStorage } from './storage.js';
 const HISTORY_PAGE = 50;
 const STOLEN = 'another client uses this storage';
 const NOTHING = new Uint8Array(0);
-
-/** A command or a request that was refused. */
-export class Refused extends Error {
-  /** @param {number} reason @param {string} detail */
-  constructor(reason, detail) {
-    super(detail === '' ? reasonName(reason) : `${reasonName(reason)}: ${detail}`);
-    this.name = 'Refused';
-    this.reason = reason;
-  }
-}
 
 /**
  * Events (each a `CustomEvent`; see README.md): `state`, `message`, `made`, `gap`, `reset`, `hidden`, `conversation`,
@@ -93,10 +83,7 @@ export class PostriderClient extends EventTarget {
       state: this.#state,
       requests: this.#requests,
       user: options.user,
-      emit: (name, detail) => {
-        this.#emit(name, detail);
-        if (name === 'message') this.live.wrote(/** @type {any} */ (detail).channel, /** @type {any} */ (detail).author);
-      },
+      emit: (name, detail) => this.#tell(name, detail),
       recognise: (image) => this.#recognise(image),
       refused: (answer) => this.#link.again(endingOf(answer)),
       pause: () => this.#pauseFor(FIRST_BACKOFF_MS),
@@ -109,10 +96,7 @@ export class PostriderClient extends EventTarget {
       ask: (method, fields) => this.#call(method, fields),
       alter: (channel, change) => this.#alter(channel, change),
       emit: (name, detail) => this.#emit(name, detail),
-      relist: () => {
-        this.#inbox.relist();
-        this.#flush();
-      },
+      relist: () => this.refresh(),
       told: (channel, items) => this.#inbox.told(channel, items, null),
     };
     /** What is done with groups. */
@@ -277,7 +261,7 @@ export class PostriderClient extends EventTarget {
   /**
    * Carries out a CALL that changes `channel`, once.
    * @param {Channel} channel @param {number} method @param {Uint8Array} fields @param {import('./image.js').TlvField[]} [tlvs]
-   * @returns {Promise<{ seq: number, timeMs: number }>}
+   * @returns {Promise<import('./caller.js').Done>}
    */
   #change(channel, method, fields, tlvs = []) {
     this.#mustBeAlive();
@@ -336,6 +320,12 @@ export class PostriderClient extends EventTarget {
   /** @param {string} name @param {unknown} detail */
   #emit(name, detail) {
     this.dispatchEvent(new CustomEvent(name, { detail }));
+  }
+
+  /** What comes in order. @param {string} name @param {any} detail */
+  #tell(name, detail) {
+    this.#emit(name, detail);
+    if (name === 'message') this.live.wrote(detail.channel, detail.author);
   }
 
   /** @param {Packet} packet */

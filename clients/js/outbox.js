@@ -253,3 +253,13 @@ export function isPassing(reason) {
 export function reasonName(reason) {
   return /** @type {Record<number, { name: string }>} */ (ReasonInfo)[reason]?.name ?? `reason ${reason}`;
 }
+
+/** A command or a request that was refused. */
+export class Refused extends Error {
+  /** @param {number} reason @param {string} detail */
+  constructor(reason, detail) {
+    super(detail === '' ? reasonName(reason) : `${reasonName(reason)}: ${detail}`);
+    this.name = 'Refused';
+    this.reason = reason;
+  }
+}
