@@ -2,50 +2,16 @@
 // The chat page in a browser, against a real server.
 
 import assert from 'node:assert/strict';
-import { after, before, test } from 'node:test';
+import { test } from 'node:test';
 
-import { Person, Server, launch, picture, say, texts } from './stage.js';
+import { Play, STORED, bubble } from './play.js';
+import { picture, say, texts } from './stage.js';
 
-/** @type {import('playwright-core').Browser} */
-let browser;
-/** @type {Server} */
-let server;
-/** @type {Person[]} */
-const people = [];
-/** What is said of an own message that arrived, wherever it is by now. */
-const STORED = /^(stored|delivered|read)$/;
-
-before(async () => {
-  server = new Server();
-  await server.start();
-  browser = await launch();
-});
-
-after(async () => {
-  await browser?.close();
-  await server?.remove();
-});
-
+const play = new Play();
+const { server } = play;
 /** @param {string} user @param {import('playwright-core').BrowserContextOptions} [options] */
-async function come(user, options) {
-  const person = await Person.come(browser, server, user, options);
-  people.push(person);
-  return person;
-}
-
-/** Everybody goes; nobody may have complained. */
-async function leave() {
-  for (const person of people.splice(0)) {
-    await person.context.close();
-    assert.deepEqual(person.complaints, [], `${person.user}'s page`);
-  }
-}
-
-/**
- * The message with exactly this text: what is beside it, the time say, does not count.
- * @param {import('playwright-core').Page} page @param {string} text
- */
-const bubble = (page, text) => page.locator('#messages .row', { has: page.getByText(text, { exact: true }) });
+const come = (user, options) => play.come(user, options);
+const leave = () => play.leave();
 
 /** @param {import('playwright-core').Page} page @param {string[]} expected */
 async function shows(page, expected) {
@@ -181,53 +147,6 @@ test('a second window takes over, and the first can take it back', async () => {
   await first.getByRole('button', { name: 'Use here' }).click();
   await first.locator('#dot.is-online').waitFor();
   await second.getByText('open in another window').waitFor();
-  await leave();
-});
-
-test('groups: made, written to, joined, left; events are lines', async () => {
-  const [alice, bob] = [await (await come('alice')).open(), await (await come('bob')).open()];
-  for (const page of [alice, bob]) await page.locator('#dot.is-online').waitFor();
-  await alice.getByRole('button', { name: 'New group' }).click();
-  await alice.getByLabel('Group id').fill('riders');
-  await alice.getByRole('textbox', { name: 'Members' }).fill('bob, carol');
-  await picture(alice, 'new-group');
-  await alice.getByRole('button', { name: 'Create' }).click();
-  await alice.locator('#messages').getByText('You created the group with bob and carol').waitFor();
-  await say(alice, 'Welcome, riders.');
-  await bob.getByRole('link', { name: 'riders' }).click();
-  await bubble(bob, 'Welcome, riders.').waitFor();
-  await bob.locator('#messages').getByText('alice created the group with you and carol').waitFor();
-  await say(bob, 'Thank you!');
-  await bubble(alice, 'Thank you!').waitFor();
-
-  await alice.getByRole('button', { name: 'Members', exact: true }).click();
-  await alice.getByText('alice (you)').waitFor();
-  await alice.getByLabel('Add a member').fill('dave');
-  await alice.keyboard.press('Enter');
-  await alice.locator('.member', { hasText: 'dave' }).waitFor();
-  await picture(alice, 'members');
-  await alice.locator('.member', { hasText: 'carol' }).getByRole('button', { name: 'Remove' }).click();
-  await alice.locator('.member', { hasText: 'carol' }).waitFor({ state: 'detached' });
-  await alice.getByLabel('Add a member').fill('dave');
-  await alice.keyboard.press('Enter');
-  await alice.getByText('That is taken already').waitFor();
-  await alice.getByRole('button', { name: 'Close' }).click();
-  await bob.locator('#messages').getByText('alice added dave').waitFor();
-  await bob.locator('#messages').getByText('alice removed carol').waitFor();
-  await picture(alice, 'group');
-
-  await bob.getByRole('button', { name: 'Members', exact: true }).click();
-  await bob.getByRole('button', { name: 'Leave' }).click();
-  await bob.getByText('not a member of this group any more').waitFor();
-  await alice.locator('#messages').getByText('bob left').waitFor();
-  await picture(bob, 'left');
-
-  const missing = await (await come('bob')).open('group:nosuch');
-  await say(missing, 'anybody?');
-  await missing.getByText('Not sent: there is no such group').waitFor();
-  await picture(missing, 'refused');
-  await missing.getByRole('button', { name: 'Discard' }).click();
-  await bubble(missing, 'anybody?').waitFor({ state: 'detached' });
   await leave();
 });
 
