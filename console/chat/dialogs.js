@@ -42,7 +42,9 @@ export function ask(title, text, choices) {
   byId('ask-title', HTMLElement).textContent = title;
   byId('ask-text', HTMLElement).textContent = text;
   byId('ask-text', HTMLElement).hidden = text === '';
-  const buttons = choices.map(({ text: label, isDangerous, act }) => makeButton(isDangerous ? 'primary is-dangerous' : 'primary', label, () => {
+  const isAnyDangerous = choices.some(({ isDangerous }) => isDangerous);
+  const classOf = (isDangerous = false) => (isDangerous ? 'primary is-dangerous' : isAnyDangerous ? 'plain' : 'primary');
+  const buttons = choices.map(({ text: label, isDangerous, act }) => makeButton(classOf(isDangerous), label, () => {
     dialog.close();
     act();
   }));

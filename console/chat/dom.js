@@ -130,7 +130,7 @@ export function icon(name, size = 20) {
 
 /** A round button with a picture. @param {string} name of `ICONS` @param {string} label @param {(event: MouseEvent) => void} act */
 export function iconButton(name, label, act) {
-  const button = make('button', 'tool', icon(name));
+  const button = make('button', name === 'more' ? 'tool is-dots' : 'tool', icon(name));
   button.type = 'button';
   button.title = label;
   button.setAttribute('aria-label', label);

@@ -37,7 +37,7 @@ test('groups: made, written to, joined, left; events are lines', async () => {
   await say(bob, 'Thank you!');
   await bubble(alice, 'Thank you!').waitFor();
 
-  await alice.getByRole('button', { name: 'The Riders' }).click();
+  await alice.locator('#title-button').click();
   await member(alice, 'alice (you)').waitFor();
   await alice.getByLabel('Add members').fill('dave');
   await alice.keyboard.press('Enter');
@@ -59,7 +59,7 @@ test('groups: made, written to, joined, left; events are lines', async () => {
   await note(bob, 'alice made you an admin').waitFor();
   await picture(alice, 'group');
 
-  await bob.getByRole('button', { name: 'The Riders' }).click();
+  await bob.locator('#title-button').click();
   await picture(bob, 'panel-admin');
   await bob.getByRole('button', { name: 'Leave the group' }).click();
   await bob.getByRole('button', { name: 'Leave', exact: true }).click();
