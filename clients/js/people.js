@@ -55,6 +55,7 @@ export class People {
     const channel = personChannel(this.#caller.user, user);
     await this.#caller.change(channel, Method.BLOCK, encodeUserSwitch(user, isOn));
     this.#caller.alter(channel, (stream) => stream.block(isOn));
+    this.#caller.relist();
   }
 
   /** Whom this user blocks, ascending. */

@@ -98,6 +98,7 @@ export class Facts {
   /** Asks anew what `user` is called. @param {string} user */
   refreshName(user) {
     this.#names.delete(user);
+    this.nameOf(user);
   }
 
   /** What an image of a group changes. @param {Channel} channel @param {import('./client/image.js').Image} image */

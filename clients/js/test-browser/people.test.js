@@ -38,7 +38,7 @@ test('who is online, who writes, what was delivered and read', async () => {
 test('a name of one’s own shows to others', async () => {
   const bob = await play.page('bob');
   await bob.getByRole('button', { name: 'Profile and devices' }).click();
-  await bob.getByLabel('Name', { exact: true }).fill('Bob Baker');
+  await bob.locator('#settings').getByLabel('Name', { exact: true }).fill('Bob Baker');
   await bob.getByLabel('About you').fill('Rides at dawn.');
   await bob.locator('#settings').getByRole('button', { name: 'Save' }).click();
   await bob.locator('#me', { hasText: 'Bob Baker' }).waitFor();
@@ -53,6 +53,8 @@ test('a name of one’s own shows to others', async () => {
 
 test('a blocked user cannot write, until that ends', async () => {
   const [alice, bob] = [await play.page('alice', 'user:bob'), await play.page('bob', 'user:alice')];
+  await say(alice, 'You have been warned.');
+  await bubble(bob, 'You have been warned.').waitFor();
   await alice.locator('#title-button').click();
   await alice.getByRole('button', { name: 'Block' }).click();
   await alice.getByRole('button', { name: 'Unblock' }).waitFor();
@@ -69,7 +71,7 @@ test('a blocked user cannot write, until that ends', async () => {
 });
 
 test('a removed device is signed out', async () => {
-  const [one, other] = [await play.page('carol'), await play.page('carol')];
+  const [one, other] = [await play.page('bob'), await play.page('bob')];
   await one.getByRole('button', { name: 'Profile and devices' }).click();
   await one.locator('#settings').getByRole('button', { name: 'Remove', exact: true }).click();
   await picture(one, 'devices');
