@@ -44,7 +44,7 @@ const NOTHING = new Uint8Array(0);
 
 /**
  * Events (each a `CustomEvent`; see README.md): `state`, `message`, `made`, `gap`, `reset`, `hidden`, `conversation`,
- * `outgoing`, `typing`, `presence`, `receipt`, `signal`, `requests`.
+ * `outgoing`, `typing`, `presence`, `receipt`, `signal`, `requests`, `contact`.
  */
 export class PostriderClient extends EventTarget {
   #options;

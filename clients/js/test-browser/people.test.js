@@ -73,11 +73,11 @@ test('a blocked user cannot write, until that ends', async () => {
 test('a removed device is signed out', async () => {
   const [one, other] = [await play.page('bob'), await play.page('bob')];
   await one.getByRole('button', { name: 'Profile and devices' }).click();
-  await one.locator('#settings').getByRole('button', { name: 'Remove', exact: true }).click();
+  await one.getByRole('button', { name: 'Remove all others' }).click();
   await picture(one, 'devices');
   await one.locator('#ask-dialog').getByRole('button', { name: 'Remove' }).click();
   await other.getByText('The server refused: this device was removed').waitFor();
-  await one.locator('#settings').getByRole('button', { name: 'Remove', exact: true }).waitFor({ state: 'detached' });
+  await one.getByRole('button', { name: 'Remove all others' }).waitFor({ state: 'detached' });
   await play.leave();
 });
 

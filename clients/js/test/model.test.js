@@ -286,3 +286,24 @@ test('an old run may not have told what was made of a message: the image says wh
   assert.equal(made(w, 1)?.erased, true);
   assert.equal(w.client.conversations[0].unread, 1);
 });
+
+test('an invitation that is over is forgotten', async () => {
+  const w = world();
+  const socket = await online(w);
+  const channel = groupChannel('team');
+  w.client.refresh();
+  await socket.list([conversation({ channel, flags: 2 + 32 })]);
+  assert.equal(w.client.conversation(channel)?.invited, true);
+  w.client.refresh();
+  await socket.list([conversation({ channel, flags: 2 })]);
+  assert.equal(w.client.conversation(channel), null);
+});
+
+test('a device that its user removed does not come back by itself', async () => {
+  const w = world();
+  const socket = await online(w);
+  await socket.say({ kind: Kind.DISCONNECT, reason: Reason.DEVICE_REMOVED, tlvs: [] });
+  assert.equal(w.client.phase, 'refused');
+  await w.clock.pass(60_000);
+  assert.equal(w.network.sockets.length, 1);
+});
