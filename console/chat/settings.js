@@ -91,7 +91,7 @@ export class Settings {
       }
       return row;
     });
-    const list = rows.length === 0 ? make('p', 'panel-sub', 'Nobody. Open a conversation and its head to ask somebody.') : make('ul', '', ...rows);
+    const list = rows.length === 0 ? make('p', 'panel-sub', 'Nobody yet. Ask from the head of a conversation.') : make('ul', '', ...rows);
     return make('section', 'panel-section', make('h3', '', 'Contacts'), list);
   }
 
