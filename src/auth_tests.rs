@@ -111,6 +111,23 @@ fn a01_every_changed_byte_is_noticed() {
 }
 
 #[test]
+fn a01_a_signature_is_written_in_one_way_only() {
+    let token = forge(HS256, &body());
+    let last = token.as_bytes()[token.len() - 1];
+    let digits = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_";
+    let value = digits.iter().position(|digit| *digit == last).unwrap();
+    // Only the upper four bits of the last digit belong to the signature.
+    for low in 1..4 {
+        let mut other = token.clone().into_bytes();
+        *other.last_mut().unwrap() = digits[value | low];
+        refused(std::str::from_utf8(&other).unwrap());
+    }
+    for text in [format!("{token}="), format!("{token}A"), format!("{token}AA")] {
+        refused(&text);
+    }
+}
+
+#[test]
 fn a01_several_keys_are_told_apart_by_kid() {
     let named = [("old".to_owned(), SECRET.to_vec()), ("new".to_owned(), OTHER.to_vec())];
     let verifier = Verifier::new(None, &named, Duration::from_secs(86_400), Duration::ZERO);

@@ -61,8 +61,7 @@ impl Deliverer {
                 Audience::Members(group) => group.members.keys().for_each(|user| tell(user.as_bytes())),
                 Audience::Change(before, after) => {
                     after.members.keys().for_each(|user| tell(user.as_bytes()));
-                    let gone = before.members.keys().filter(|user| !after.members.contains_key(*user));
-                    gone.for_each(|user| tell(user.as_bytes()));
+                    before.members.without(&after.members).for_each(|user| tell(user.as_bytes()));
                 }
             }
             if self.bounds.is_over() {

@@ -1,7 +1,7 @@
 //! Who is online on this server: user → sessions that receive. Sessions register themselves; the deliverer looks up.
 
 use std::collections::BTreeMap;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError, RwLock};
 
 use postrider_protocol::Reason;
 
@@ -20,43 +20,47 @@ type Users = Keyed<Vec<Arc<Origin>>>;
 #[derive(Debug)]
 pub struct Hub {
     shards: Vec<RwLock<Users>>,
-    connections: Mutex<Connections>,
+    connections: Vec<Mutex<Connections>>,
+    /// What everybody is told, once the server stops.
+    farewell: OnceLock<Farewell>,
 }
 
-/// Every connection, the silent and the unauthenticated ones too.
-#[derive(Debug, Default)]
-struct Connections {
-    outboxes: BTreeMap<u64, Arc<Outbox>>,
-    /// What everybody is told, once the server stops.
-    farewell: Option<Farewell>,
-}
+/// A share of every connection, the silent and the unauthenticated ones too, by number.
+type Connections = BTreeMap<u64, Arc<Outbox>>;
 
 impl Default for Hub {
     fn default() -> Self {
-        Self { shards: (0..SHARDS).map(|_| RwLock::default()).collect(), connections: Mutex::default() }
+        Self {
+            shards: (0..SHARDS).map(|_| RwLock::default()).collect(),
+            connections: (0..SHARDS).map(|_| Mutex::default()).collect(),
+            farewell: OnceLock::new(),
+        }
     }
 }
 
 impl Hub {
     /// Adds a connection, before anything is known of it.
     pub fn enter(&self, number: u64, outbox: &Arc<Outbox>) {
-        let mut connections = self.lock();
-        connections.outboxes.insert(number, Arc::clone(outbox));
-        if let Some(farewell) = &connections.farewell {
+        if let Some(mut connections) = self.connections_with(number) {
+            connections.insert(number, Arc::clone(outbox));
+        }
+        // Looked at afterwards: who ends everybody has said so before it goes through the connections.
+        if let Some(farewell) = self.farewell.get() {
             outbox.close(farewell.clone());
         }
     }
 
     /// Removes a connection.
     pub fn leave(&self, number: u64) {
-        self.lock().outboxes.remove(&number);
+        if let Some(mut connections) = self.connections_with(number) {
+            connections.remove(&number);
+        }
     }
 
-    /// Ends every connection, and those that come later.
+    /// Ends every connection, and those that come later. The first farewell stands.
     pub fn close_all(&self, farewell: &Farewell) {
-        let mut connections = self.lock();
-        connections.farewell = Some(farewell.clone());
-        for outbox in connections.outboxes.values() {
+        let farewell = self.farewell.get_or_init(|| farewell.clone());
+        for outbox in self.outboxes() {
             outbox.close(farewell.clone());
         }
     }
@@ -107,7 +111,7 @@ impl Hub {
 
     /// Frees live queues, the largest first, until `enough` says so: nobody is closed for it.
     pub fn shed(&self, enough: impl Fn() -> bool) {
-        let mut outboxes: Vec<Arc<Outbox>> = self.lock().outboxes.values().cloned().collect();
+        let mut outboxes = self.outboxes();
         outboxes.sort_by_cached_key(|outbox| std::cmp::Reverse(outbox.waiting_live()));
         for outbox in outboxes {
             if enough() || outbox.drop_live() == 0 {
@@ -121,7 +125,16 @@ impl Hub {
         self.shards.get(hash as usize % SHARDS)
     }
 
-    fn lock(&self) -> MutexGuard<'_, Connections> {
-        self.connections.lock().unwrap_or_else(PoisonError::into_inner)
+    fn connections_with(&self, number: u64) -> Option<MutexGuard<'_, Connections>> {
+        let share = self.connections.get(usize::try_from(number).unwrap_or_default() % SHARDS)?;
+        Some(share.lock().unwrap_or_else(PoisonError::into_inner))
+    }
+
+    fn outboxes(&self) -> Vec<Arc<Outbox>> {
+        let mut outboxes = Vec::new();
+        for share in &self.connections {
+            outboxes.extend(share.lock().unwrap_or_else(PoisonError::into_inner).values().cloned());
+        }
+        outboxes
     }
 }

@@ -5,7 +5,9 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use postrider_protocol::{Channel, Id};
-use postrider_storage::{ConversationRow, Found, MemberRow, OfState, StateKey, Store, StoreError, TargetRow};
+use postrider_storage::{
+    ConversationRow, Found, MemberRow, OfState, RequestRow, StateKey, Store, StoreError, TargetRow,
+};
 
 use crate::view::View;
 
@@ -53,6 +55,37 @@ impl Lookup {
             Some(row) => Ok(Some(row)),
             None => self.store.conversation(tenant, user, channel),
         }
+    }
+
+    /// How many members a group has.
+    ///
+    /// # Errors
+    /// When the store cannot be read.
+    pub fn member_count(&self, tenant: u32, group: &Channel) -> Result<u32, StoreError> {
+        match self.view.members(tenant, group) {
+            Some(members) => Ok(members),
+            None => Ok(self.store.channel(tenant, group)?.map_or(0, |row| row.members)),
+        }
+    }
+
+    /// Who waits in a group, by id.
+    ///
+    /// # Errors
+    /// When the store cannot be read.
+    pub fn requests(&self, tenant: u32, group: &Channel) -> Result<BTreeMap<Id, RequestRow>, StoreError> {
+        let fresh = self.view.rows(tenant, group);
+        let mut requests: BTreeMap<Id, RequestRow> = self.store.requests(tenant, group)?.into_iter().collect();
+        for (key, row) in fresh.of::<RequestRow>(|key| matches!(key, StateKey::Request(_))) {
+            let StateKey::Request(user) = key else { continue };
+            match row {
+                Some(row) if requests.get(user).is_none_or(|stored| stored.position <= row.position) => {
+                    requests.insert(user.clone(), row.clone());
+                }
+                Some(_) => {}
+                None => _ = requests.remove(user),
+            }
+        }
+        Ok(requests)
     }
 
     /// Everybody who is or was a member of a group, by id.

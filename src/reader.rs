@@ -1,7 +1,8 @@
-//! LIST, SYNC and the methods that change nothing: from the committed view and the store, never through a worker. May read the disk, so
+//! LIST, SYNC and CALLs that change nothing: from the committed view and the store, never through a worker. May read the disk, so
 //! it runs on the blocking pool. The view is looked at before the store: what leaves the view is in the store.
 
 mod call;
+mod groups;
 mod list;
 mod sync;
 mod targets;

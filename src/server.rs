@@ -7,7 +7,7 @@ use std::time::Duration;
 use postrider_bridge::{AcceptRules, Origins};
 use postrider_protocol::{BODY_BYTES, FRAME_PAYLOAD_BYTES, Reason, packet::Limits, session::server::ServerTimers};
 use postrider_storage::{Opened, Options, Progress, Recovery, Retention};
-use tokio::{net::TcpListener, sync::Semaphore};
+use tokio::net::TcpListener;
 use tokio_rustls::TlsAcceptor;
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
@@ -20,7 +20,7 @@ use crate::{
     hub::Hub,
     lookup::Lookup,
     metrics::Metrics,
-    net::{drive::Services, listener::Listener, tls::Certificates, transport::TransportKind},
+    net::{drive::Services, listener::Listener, reads::Reads, tls::Certificates, transport::TransportKind},
     outbox::{Farewell, OutboxBounds},
     pipeline::{BatchLimits, Pipeline, Stages},
     rate::Rates,
@@ -255,11 +255,11 @@ fn assemble(
         welcome: Welcome { verifier, limits: told_limits(config), issuer },
         metrics: Arc::clone(&metrics),
     });
+    let reader = Reader::new(lookup, read_limits(config), Arc::clone(&metrics));
     let services = Arc::new(Services {
         shared,
         queues,
-        reader: Arc::new(Reader::new(lookup, read_limits(config), Arc::clone(&metrics))),
-        reads: Arc::new(Semaphore::new(reads(config))),
+        reads: Arc::new(Reads::new(reader, reads(config), clock, Arc::clone(&metrics))),
         clock,
         metrics,
         slow_after_ms: millis(session.slow_after),

@@ -304,7 +304,7 @@ impl Session {
         }
         match Act::read(method, &call, &origin.user) {
             Ok((channel, act)) => self.command(Command::Act { request, number, oldest, channel, act }, work),
-            Err(error) => self.refuse_call(request, Reason::Malformed, &error.to_string()),
+            Err(error) => self.refuse_call(request, error.reason, &error.to_string()),
         }
     }
 

@@ -13,7 +13,7 @@ use postrider_storage::{ConversationRow, SLOTS, SlotState, StateKey, StateRow, T
 
 use crate::{
     keyed::Keyed,
-    slot::{Accepted, Decided, Run},
+    slot::{Accepted, Audience, Decided, Run},
     uncovered::{Change, Uncovered},
 };
 
@@ -57,6 +57,8 @@ struct Piece {
 struct ChannelView {
     /// None while only rows of it are held.
     head: Option<Head>,
+    /// How many members it has, once that changed.
+    members: Option<u32>,
     /// State rows that the store does not cover, but for views of users.
     rows: Uncovered,
     /// What the store does not cover, ascending.
@@ -152,6 +154,13 @@ impl View {
         slot.channels.get(tenant, channel.as_bytes()).and_then(|channel| channel.head)
     }
 
+    /// How many members a group has, if it is known here; otherwise the store's row is current.
+    #[must_use]
+    pub fn members(&self, tenant: u32, group: &Channel) -> Option<u32> {
+        let slot = self.lock(group.slot(tenant))?;
+        slot.channels.get(tenant, group.as_bytes())?.members
+    }
+
     /// The images held here with a seq in `from..=to`, ascending and dense, at most `limit`.
     #[must_use]
     pub fn recent(&self, tenant: u32, channel: &Channel, from: u64, to: u64, limit: usize) -> Vec<(u64, Bytes)> {
@@ -230,6 +239,9 @@ impl SlotView {
     fn show(&mut self, run: &Run, entries: &[Accepted], written: &Arc<Written>, at: usize) {
         let (Some(first), Some(last)) = (entries.first(), entries.last()) else { return };
         let channel = self.channels.get_or_default(run.tenant, run.channel.as_bytes());
+        if let Audience::Change(_, after) = &run.audience {
+            channel.members = Some(u32::try_from(after.members.len()).unwrap_or(u32::MAX));
+        }
         channel.head = Some(Head { seq: last.seq, position: last.position, time_ms: last.time_ms });
         let (written, count) = (Arc::clone(written), entries.len());
         channel.recent.push_back(Piece { seq: first.seq, position: last.position, written, at, count });

@@ -329,11 +329,11 @@ export const ImageKind = Object.freeze({
   MEMBERS_REMOVED: 13,
   /** The group was dismissed. */
   GROUP_DISMISSED: 14,
-  /** Fields of the group changed: the body has them. */
+  /** The group tells something else of itself, or is set otherwise: the TLVs say what. */
   GROUP_CHANGED: 15,
-  /** The body lists whose role changed, and to what. */
+  /** The body tells a role, and lists who has it now. */
   ROLES_CHANGED: 16,
-  /** The body lists who may not speak until when; nobody listed means everybody. */
+  /** The body tells a time, and lists who may not speak until then; nobody listed means everybody. */
   MEMBERS_MUTED: 17,
   /** The group has another owner: the body has the user. */
   OWNER_CHANGED: 18,

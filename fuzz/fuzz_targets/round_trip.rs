@@ -6,7 +6,11 @@ use libfuzzer_sys::fuzz_target;
 use postrider_protocol::{
     Channel, HEADER_BYTES, Image, Tlvs,
     frame::Frame,
-    packet::{MembersPage, Packet, SyncItem, groups, marks},
+    packet::{
+        MembersPage, Packet, SyncItem,
+        groups::{self, GroupInfo, RequestsPage},
+        marks,
+    },
 };
 
 fn image(bytes: Bytes) {
@@ -37,6 +41,26 @@ fn fields(bytes: &Bytes) {
     out.clear();
     if let Ok(page) = MembersPage::decode(bytes.clone()) {
         page.write(&mut out);
+        assert_eq!(out, *bytes);
+    }
+    out.clear();
+    if let Ok((group, users, tlvs)) = groups::read_create(bytes.clone()) {
+        groups::write_create(&mut out, &group, &users, &tlvs);
+        assert_eq!(out, *bytes);
+    }
+    out.clear();
+    if let Ok((group, until_ms, users)) = groups::read_mute(bytes.clone()) {
+        groups::write_mute(&mut out, &group, until_ms, &users);
+        assert_eq!(out, *bytes);
+    }
+    out.clear();
+    if let Ok(page) = RequestsPage::decode(bytes.clone()) {
+        page.write(&mut out);
+        assert_eq!(out, *bytes);
+    }
+    out.clear();
+    if let Ok(info) = GroupInfo::decode(bytes.clone()) {
+        info.write(&mut out);
         assert_eq!(out, *bytes);
     }
     out.clear();

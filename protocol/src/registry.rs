@@ -695,11 +695,11 @@ pub enum ImageKind {
     MembersRemoved = 13,
     /// The group was dismissed.
     GroupDismissed = 14,
-    /// Fields of the group changed: the body has them.
+    /// The group tells something else of itself, or is set otherwise: the TLVs say what.
     GroupChanged = 15,
-    /// The body lists whose role changed, and to what.
+    /// The body tells a role, and lists who has it now.
     RolesChanged = 16,
-    /// The body lists who may not speak until when; nobody listed means everybody.
+    /// The body tells a time, and lists who may not speak until then; nobody listed means everybody.
     MembersMuted = 17,
     /// The group has another owner: the body has the user.
     OwnerChanged = 18,

@@ -282,6 +282,12 @@ proptest! {
     }
 
     #[test]
+    fn what_is_stored_is_told_by_the_frame_of_its_packet(number in integer(), seq in integer(), time_ms in integer()) {
+        let packet = Packet::Sendack(SendackPacket { number, reason: Reason::Ok, seq, time_ms, tlvs: Tlvs::new() });
+        prop_assert_eq!(encoded(&packet), SendackPacket::stored(number, seq, time_ms));
+    }
+
+    #[test]
     fn pieces_do_not_matter(packets in vec(packet(), 1..5), cuts in vec(any::<usize>(), 0..12), flip in option::of(any::<(usize, u8)>())) {
         let mut bytes: Vec<u8> = packets.iter().flat_map(encoded).collect();
         if let Some((at, bit)) = flip {

@@ -21,18 +21,16 @@ use postrider_protocol::{
 };
 use tokio::{
     io::{AsyncRead, AsyncWrite, AsyncWriteExt as _, ReadBuf},
-    sync::Semaphore,
     time::{Instant, Sleep},
 };
 
-use super::{listener::Seat, transport::Transport};
+use super::{listener::Seat, reads::Reads, transport::Transport};
 use crate::{
     clock::Clock,
     metrics::Metrics,
     outbox::Farewell,
     pipeline::Inbox,
-    reader::Reader,
-    session::{Effect, ReadRequest, Session, Shared},
+    session::{Effect, Session, Shared},
     slot::Now,
 };
 
@@ -59,9 +57,7 @@ pub struct Services {
     /// The queue of each worker.
     pub queues: Vec<Inbox>,
     /// LIST and SYNC.
-    pub reader: Arc<Reader>,
-    /// How many of them at once.
-    pub reads: Arc<Semaphore>,
+    pub reads: Arc<Reads>,
     /// The clocks.
     pub clock: Clock,
     /// Counters.
@@ -222,7 +218,7 @@ impl Driver {
                         return;
                     }
                 }
-                Effect::Read(request) => start_read(&self.services, request),
+                Effect::Read(request) => self.services.reads.start(request),
             }
         }
     }
@@ -374,27 +370,9 @@ async fn perform(services: Arc<Services>, effects: impl Iterator<Item = Effect>)
                     queue.send(submission).await;
                 }
             }
-            Effect::Read(request) => start_read(&services, request),
+            Effect::Read(request) => services.reads.start(request),
         }
     }
-}
-
-/// A read is a task of its own: while it waits for its turn, the connection goes on.
-fn start_read(services: &Arc<Services>, request: ReadRequest) {
-    tokio::spawn(read(Arc::clone(services), request));
-}
-
-/// Reads on the blocking pool, when fewer than the bound are reading.
-async fn read(services: Arc<Services>, request: ReadRequest) {
-    let Ok(permit) = Arc::clone(&services.reads).acquire_owned().await else { return };
-    let reading = tokio::task::spawn_blocking(move || {
-        let start = std::time::Instant::now();
-        request.run(&services.reader, services.clock.now().wall_ms);
-        services.metrics.read_duration.observe(start.elapsed().as_secs_f64());
-        drop(permit);
-    });
-    // A panic in it is told by the panic hook; the client asks again.
-    let _ = reading.await;
 }
 
 /// The one frame of a connection that is turned away.

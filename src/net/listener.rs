@@ -24,6 +24,8 @@ use super::{
     transport::{Transport, TransportKind},
 };
 
+/// After so many accepts whoever is ready goes first: newcomers may come by the thousand, and each is work.
+const TURN: u32 = 4;
 /// After a failed accept.
 const BACK_OFF: Duration = Duration::from_millis(100);
 /// When a connection that is turned away should come back.
@@ -62,7 +64,12 @@ impl Listener {
         let turning_away = Arc::new(AtomicUsize::new(0));
         let listener = Arc::new(self);
         let mut stopped = pin!(stop.cancelled());
+        let mut turn = 0;
         loop {
+            turn = (turn + 1) % TURN;
+            if turn == 0 {
+                tokio::task::yield_now().await;
+            }
             let accepted = tokio::select! {
                 () = &mut stopped => return,
                 accepted = listener.socket.accept() => accepted,

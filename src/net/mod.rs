@@ -2,5 +2,6 @@
 
 pub mod drive;
 pub mod listener;
+pub mod reads;
 pub mod tls;
 pub mod transport;

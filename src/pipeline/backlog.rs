@@ -30,12 +30,13 @@ pub(super) struct ToStore<T> {
 pub(super) struct FromLog<T> {
     queue: Receiver<(T, usize)>,
     backlog: Arc<Backlog>,
+    most: usize,
 }
 
 pub(super) fn backlog<T>(most: usize) -> (ToStore<T>, FromLog<T>) {
     let (to, from) = sync_channel(BATCHES);
     let backlog = Arc::new(Backlog::default());
-    (ToStore { queue: to, backlog: Arc::clone(&backlog), most }, FromLog { queue: from, backlog })
+    (ToStore { queue: to, backlog: Arc::clone(&backlog), most }, FromLog { queue: from, backlog, most })
 }
 
 impl<T> ToStore<T> {
@@ -56,6 +57,11 @@ impl<T> FromLog<T> {
         *self.backlog.bytes.lock().unwrap_or_else(PoisonError::into_inner) -= bytes;
         self.backlog.fewer.notify_one();
         Ok(batch)
+    }
+
+    /// Whether less waits than a quarter of the bound.
+    pub(super) fn is_light(&self) -> bool {
+        *self.backlog.bytes.lock().unwrap_or_else(PoisonError::into_inner) < self.most / 4
     }
 }
 
@@ -85,6 +91,17 @@ mod tests {
             from.recv_timeout(Duration::ZERO).unwrap();
             told.recv().unwrap();
         });
+    }
+
+    #[test]
+    fn light_is_less_than_a_quarter_of_the_bound() {
+        let (to, from) = backlog(100);
+        to.send((), 24);
+        assert!(from.is_light());
+        to.send((), 1);
+        assert!(!from.is_light());
+        from.recv_timeout(Duration::ZERO).unwrap();
+        assert!(from.is_light());
     }
 
     #[test]

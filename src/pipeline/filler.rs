@@ -10,8 +10,17 @@ use crate::{clock::Clock, metrics::Metrics, slot::Rules, view::View};
 
 /// When a checkpoint is due again after less, the store hurries: its blocks are left out, which are most of the work.
 const HURRY: Duration = Duration::from_secs(1);
+/// When it is due again after no less, there is time: the work is done in pieces, so that a core that all others need is
+/// not taken from them for as long as the whole of it lasts.
+const LEISURE: Duration = Duration::from_secs(2);
+/// How long a piece takes, and the pause after it.
+const PIECE: Duration = Duration::from_millis(1);
+const PAUSE: Duration = Duration::from_millis(3);
 /// How often free space is looked at.
 const SPACE_EVERY: Duration = Duration::from_secs(1);
+/// Once it has taken what there is, it rests so long: to be woken for each commit would cost the committer, and whom
+/// it takes the core from, more than all it does with it.
+const REST: Duration = Duration::from_millis(5);
 
 /// See the module.
 pub(super) struct Filler {
@@ -29,24 +38,46 @@ impl Filler {
         let mut last = Instant::now();
         loop {
             match from_log.recv_timeout(SPACE_EVERY) {
-                Ok(written) => self.materialiser.feed(written),
+                Ok(written) => self.take(written, from_log)?,
                 Err(RecvTimeoutError::Timeout) => {}
                 Err(RecvTimeoutError::Disconnected) => break,
             }
             self.look_at_space();
             if self.materialiser.is_due() && !self.rules.full.load(Ordering::Relaxed) {
-                self.materialiser.hurry(last.elapsed() < HURRY);
+                let since = last.elapsed();
+                self.materialiser.hurry(since < HURRY);
                 last = Instant::now();
-                self.checkpoint()?;
+                let mut worked = last;
+                self.checkpoint(&mut || {
+                    // Whoever commits must never wait for a pause.
+                    if since >= LEISURE && worked.elapsed() >= PIECE && from_log.is_light() {
+                        std::thread::sleep(PAUSE);
+                        worked = Instant::now();
+                    }
+                })?;
             }
             self.retain()?;
         }
-        self.checkpoint()
+        self.checkpoint(&mut || {})
     }
 
-    fn checkpoint(&mut self) -> Result<(), String> {
+    /// Takes `written`, and what waits behind it until a checkpoint is due.
+    fn take(&mut self, written: Arc<Written>, from_log: &FromLog<Arc<Written>>) -> Result<(), String> {
+        self.materialiser.feed(written);
+        while !self.materialiser.is_due() {
+            let Ok(written) = from_log.recv_timeout(Duration::ZERO) else {
+                std::thread::sleep(REST);
+                break;
+            };
+            self.materialiser.feed(written);
+            self.retain()?;
+        }
+        Ok(())
+    }
+
+    fn checkpoint(&mut self, between: &mut dyn FnMut()) -> Result<(), String> {
         let start = Instant::now();
-        match self.materialiser.checkpoint() {
+        match self.materialiser.checkpoint_in_pieces(between) {
             // Nothing has changed; it is tried again when there is space.
             Err(StoreError::Full) => return Ok(()),
             done => done.map_err(|error| error.to_string())?,

@@ -1,17 +1,51 @@
-//! Methods that change nothing.
+//! CALLs that change nothing: which method is whose, and how answers and refusals are told.
 
 use bytes::Bytes;
 use postrider_protocol::{
-    Channel, DecodeError, Method, Reason, Tlvs,
-    packet::{CallPacket, MembersPage, Packet, ReplyPacket, groups},
+    ANSWER_BYTES, DecodeError, Method, Reason, Tlvs,
+    packet::{CallPacket, Packet, ReplyPacket},
     tag,
 };
 use postrider_storage::StoreError;
 
 use super::{Asker, Reader};
 
-/// The answer's fields, or why there is none.
-pub(super) type Answer = Result<Bytes, Reason>;
+/// Bytes of rows that fit into a page beside everything else of its frame.
+pub(super) const PAGE_BYTES: usize = ANSWER_BYTES - 4_096;
+
+/// What a method comes to.
+#[derive(Debug)]
+pub(super) enum Answer {
+    /// The fields of the answer.
+    Fields(Vec<u8>),
+    /// Why there are none.
+    Refused(Reason, String),
+}
+
+impl Answer {
+    /// The fields that `write` appends.
+    pub(super) fn of(write: impl FnOnce(&mut Vec<u8>)) -> Self {
+        let mut fields = Vec::new();
+        write(&mut fields);
+        Self::Fields(fields)
+    }
+
+    /// A refusal.
+    pub(super) fn refused(reason: Reason, detail: &str) -> Self {
+        Self::Refused(reason, detail.to_owned())
+    }
+
+    /// The channel does not exist, or not for this user: the two cannot be told apart.
+    pub(super) fn no_channel() -> Self {
+        Self::refused(Reason::NoChannel, "no such channel for this user")
+    }
+}
+
+impl From<DecodeError> for Answer {
+    fn from(error: DecodeError) -> Self {
+        Self::Refused(error.reason, error.to_string())
+    }
+}
 
 impl Reader {
     /// The answer to a CALL that changes nothing, at `now_ms` (since 1970).
@@ -20,44 +54,33 @@ impl Reader {
     /// When the store cannot be read.
     pub fn call(&self, asker: &Asker, call: &CallPacket, now_ms: u64) -> Result<Packet, StoreError> {
         let fields = call.fields.clone();
-        let malformed = |_: DecodeError| Reason::Malformed;
         let answer = match Method::from_number(call.method) {
-            Some(Method::Pins) => match postrider_protocol::packet::targets::read_pins(fields).map_err(malformed) {
-                Ok((channel, after)) => self.pins(asker, &channel, after, now_ms)?,
-                Err(reason) => Err(reason),
-            },
-            Some(Method::Edits) => match postrider_protocol::packet::targets::read_edits(fields).map_err(malformed) {
-                Ok((channel, seq, after)) => self.edits(asker, &channel, (seq, after), now_ms)?,
-                Err(reason) => Err(reason),
-            },
-            Some(Method::GroupMembers) => self.members(asker, fields)?,
-            _ => Err(Reason::UnknownMethod),
+            Some(Method::GroupMembers) => self.group_members(asker, fields)?,
+            Some(Method::GroupInfo) => self.group_info(asker, fields)?,
+            Some(Method::GroupRequests) => self.group_requests(asker, fields)?,
+            Some(Method::Pins) => self.pins(asker, fields, now_ms)?,
+            Some(Method::Edits) => self.edits(asker, fields, now_ms)?,
+            _ => Answer::refused(Reason::UnknownMethod, "method"),
         };
-        let (reason, fields) = match answer {
-            Ok(fields) => (Reason::Ok, fields),
-            Err(reason) => (reason, Bytes::new()),
+        let (reason, fields, tlvs) = match answer {
+            Answer::Fields(fields) => (Reason::Ok, fields.into(), Tlvs::new()),
+            Answer::Refused(reason, detail) => {
+                (reason, Bytes::new(), Tlvs::from_pairs([(tag::DETAIL, detail.as_bytes())]))
+            }
         };
-        let mut tlvs = Tlvs::new();
-        if reason == Reason::Malformed {
-            tlvs = Tlvs::from_pairs([(tag::DETAIL, &b"fields of the method"[..])]);
-        }
         Ok(Packet::Reply(ReplyPacket { request: call.request, reason, seq: 0, time_ms: 0, fields, tlvs }))
     }
+}
 
-    fn members(&self, asker: &Asker, fields: Bytes) -> Result<Answer, StoreError> {
-        let Ok((group, after)) = groups::read_members(fields) else { return Ok(Err(Reason::Malformed)) };
-        let channel = Channel::group(&group);
-        if self.row(asker, &channel)?.is_none_or(|row| row.visible_to.is_some()) {
-            return Ok(Err(Reason::NoChannel));
+/// The first of `rows` that fit into a page, and whether more come after them.
+pub(super) fn page<Row>(rows: impl IntoIterator<Item = Row>, size: impl Fn(&Row) -> usize) -> (Vec<Row>, bool) {
+    let (mut taken, mut bytes) = (Vec::new(), 0_usize);
+    for row in rows {
+        bytes = bytes.saturating_add(size(&row));
+        if bytes > PAGE_BYTES && !taken.is_empty() {
+            return (taken, true);
         }
-        let rows = self.lookup.members(asker.tenant, &channel)?;
-        let all = rows.into_iter().filter(|(_, row)| row.is_member()).map(|(user, row)| (user, row.role));
-        let rest = all.filter(|(user, _)| after.as_ref().is_none_or(|after| user > after));
-        let mut members: Vec<_> = rest.take(self.limits.page_max + 1).collect();
-        let more = members.len() > self.limits.page_max;
-        members.truncate(self.limits.page_max);
-        let mut fields = Vec::new();
-        MembersPage { members, more }.write(&mut fields);
-        Ok(Ok(fields.into()))
+        taken.push(row);
     }
+    (taken, false)
 }

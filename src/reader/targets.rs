@@ -6,7 +6,7 @@ use std::collections::BTreeMap;
 use bytes::Bytes;
 use postrider_protocol::{
     ANSWER_BYTES, Channel, GapReason, Image, ImageKind, Reason, Tlvs, image_flag,
-    packet::{ElementsPage, Made, Reaction, SyncItem},
+    packet::{ElementsPage, Made, Reaction, SyncItem, targets},
     tag,
 };
 use postrider_storage::{ConversationRow, Found, PinsRow, ReactionRow, StateKey, StoreError, TargetRow, fold};
@@ -52,12 +52,7 @@ impl Reading<'_> {
     }
 
     /// How `seq`, which is visible and not hidden, is read; `targets` has the row of `seq` if there is one.
-    pub(super) fn show(
-        &self,
-        seq: u64,
-        found: Found,
-        targets: &BTreeMap<u64, TargetRow>,
-    ) -> Result<Shown, StoreError> {
+    pub(super) fn show(&self, seq: u64, found: Found, targets: &BTreeMap<u64, TargetRow>) -> Result<Shown, StoreError> {
         let bytes = match found {
             Found::Image(bytes) => bytes,
             Found::Missing => return Ok(Shown::Gap(GapReason::Quarantined)),
@@ -137,7 +132,8 @@ impl Reading<'_> {
         let view = self.view;
         let current = (view.visible_from, view.visible_to.unwrap_or(u64::MAX));
         let spans = view.earlier.iter().map(|span| (span.above, span.through)).chain([current]);
-        let around = spans.clone().filter(|&(above, through)| from > above && from <= through).map(|(_, end)| end).max();
+        let around =
+            spans.clone().filter(|&(above, through)| from > above && from <= through).map(|(_, end)| end).max();
         let Some(end) = around else {
             let next = spans.map(|(above, _)| above).filter(|&above| above >= from).min();
             return (next.unwrap_or(to).min(to), Some(GapReason::NotVisible));
@@ -178,7 +174,8 @@ fn replace(image: &mut Image, newest: Image) {
     // When it goes away is said by the message alone.
     let lifetime = image.tlvs.get(tag::LIFETIME_MS).map(<[u8]>::to_vec);
     let lifetime = lifetime.iter().map(|value| (tag::LIFETIME_MS, &value[..]));
-    let mut pairs: Vec<(u16, &[u8])> = newest.tlvs.iter().filter(|&(tag, _)| tag != tag::TARGET).chain(lifetime).collect();
+    let mut pairs: Vec<(u16, &[u8])> =
+        newest.tlvs.iter().filter(|&(tag, _)| tag != tag::TARGET).chain(lifetime).collect();
     pairs.sort_by_key(|&(tag, _)| tag);
     image.tlvs = Tlvs::from_pairs(pairs);
     image.body = newest.body;
@@ -192,11 +189,7 @@ fn written(image: &Image) -> Bytes {
 
 impl Reader {
     /// One seq as the user reads it; none when it is not there to be seen by them.
-    pub(super) fn shown(
-        &self,
-        reading: &Reading<'_>,
-        seq: u64,
-    ) -> Result<Option<Shown>, StoreError> {
+    pub(super) fn shown(&self, reading: &Reading<'_>, seq: u64) -> Result<Option<Shown>, StoreError> {
         if seq == 0 || !reading.view.may_see(seq) || reading.view.is_hidden(seq) {
             return Ok(None);
         }
@@ -206,14 +199,13 @@ impl Reader {
     }
 
     /// The answer to PINS.
-    pub(super) fn pins(
-        &self,
-        asker: &Asker,
-        channel: &Channel,
-        after: u64,
-        now_ms: u64,
-    ) -> Result<Answer, StoreError> {
-        let Some(view) = self.row(asker, channel)? else { return Ok(Err(Reason::NoChannel)) };
+    pub(super) fn pins(&self, asker: &Asker, fields: Bytes, now_ms: u64) -> Result<Answer, StoreError> {
+        let (channel, after) = match targets::read_pins(fields) {
+            Ok(asked) => asked,
+            Err(error) => return Ok(error.into()),
+        };
+        let channel = &channel;
+        let Some(view) = self.row(asker, channel)? else { return Ok(Answer::no_channel()) };
         let end_ms = self.end(asker.tenant, channel)?.map_or(0, |end| end.time_ms);
         let reading = Reading { reader: self, asker, channel, view: &view, now_ms: self.expiry_ms(now_ms, end_ms) };
         let pins: Option<PinsRow> = self.lookup.row(asker.tenant, channel, &StateKey::Pins)?;
@@ -227,18 +219,18 @@ impl Reader {
                 break;
             }
         }
-        Ok(Ok(page.encode()))
+        Ok(Answer::Fields(page.encode().into()))
     }
 
     /// The answer to EDITS.
-    pub(super) fn edits(
-        &self,
-        asker: &Asker,
-        channel: &Channel,
-        (seq, after): (u64, u64),
-        now_ms: u64,
-    ) -> Result<Answer, StoreError> {
-        let Some(view) = self.row(asker, channel)? else { return Ok(Err(Reason::NoChannel)) };
+    pub(super) fn edits(&self, asker: &Asker, fields: Bytes, now_ms: u64) -> Result<Answer, StoreError> {
+        let (channel, seq, after) = match targets::read_edits(fields) {
+            Ok(asked) => asked,
+            Err(error) => return Ok(error.into()),
+        };
+        let channel = &channel;
+        let Some(view) = self.row(asker, channel)? else { return Ok(Answer::no_channel()) };
+        let no_target = || Answer::refused(Reason::NoTarget, "no such message for this user");
         let end_ms = self.end(asker.tenant, channel)?.map_or(0, |end| end.time_ms);
         let reading = Reading { reader: self, asker, channel, view: &view, now_ms: self.expiry_ms(now_ms, end_ms) };
         let row = reading.target(seq)?.unwrap_or_default();
@@ -255,14 +247,14 @@ impl Reader {
             };
             let is_message = |image: &Bytes| image.get(1) == Some(&ImageKind::Message.number());
             match shown {
-                Some(image) if version == seq && !is_message(&image) => return Ok(Err(Reason::NoTarget)),
+                Some(image) if version == seq && !is_message(&image) => return Ok(no_target()),
                 Some(image) if version > after && !page.take(image.clone(), None) => break,
                 Some(_) => {}
-                None if version == seq => return Ok(Err(Reason::NoTarget)),
+                None if version == seq => return Ok(no_target()),
                 None => {}
             }
         }
-        Ok(Ok(page.encode()))
+        Ok(Answer::Fields(page.encode().into()))
     }
 }
 

@@ -2,13 +2,13 @@
 
 use bytes::Bytes;
 use postrider_protocol::{
-    HEADER_BYTES, Reason, Tlvs,
+    Reason, Tlvs,
     packet::{Packet, ReplyPacket, SendackPacket},
     tag,
 };
 
 /// What most answers take: a SENDACK without TLVs.
-pub(super) const ANSWER_BYTES: usize = HEADER_BYTES + 26;
+pub(super) const ANSWER_BYTES: usize = SendackPacket::FRAME_BYTES;
 
 /// A refusal: the reason, when to come back, and what is wrong.
 #[derive(Clone, Copy, Debug)]
@@ -27,6 +27,16 @@ impl Refusal {
     /// For now.
     pub(super) const fn later(reason: Reason, retry_after_ms: u32, detail: &'static str) -> Self {
         Self { reason, retry_after_ms: Some(retry_after_ms), detail }
+    }
+
+    /// The channel does not exist, or not for this user: the two cannot be told apart.
+    pub(super) const fn no_channel() -> Self {
+        Self::new(Reason::NoChannel, "no such channel for this user")
+    }
+
+    /// The group was dismissed.
+    pub(super) const fn dismissed() -> Self {
+        Self::new(Reason::Dismissed, "the group was dismissed")
     }
 
     fn tlvs(&self) -> Tlvs {
@@ -58,6 +68,10 @@ impl Outcome {
 
     /// Appends the SENDACK of the SEND with this number.
     pub(super) fn write_sendack(&self, out: &mut Vec<u8>, number: u64) {
+        if let Self::Stored { seq, time_ms } = *self {
+            out.extend_from_slice(&SendackPacket::stored(number, seq, time_ms));
+            return;
+        }
         let (reason, seq, time_ms, tlvs) = self.fields();
         Packet::Sendack(SendackPacket { number, reason, seq, time_ms, tlvs }).encode(out);
     }

@@ -1,9 +1,10 @@
 //! One command before the owner of its slot: what it is decided on, looked up once, and what it comes to.
 
+use std::collections::BTreeSet;
 use std::sync::{Arc, atomic::Ordering};
 
 use postrider_protocol::{Id, Image, Reason};
-use postrider_storage::{ConversationRow, MemberRow, OfState, StateKey, StateRow, Store, StoreError, fold};
+use postrider_storage::{ConversationRow, OfState, RequestRow, StateKey, StateRow, Store, StoreError, fold};
 
 use super::{
     answer::{Outcome, Refusal},
@@ -12,6 +13,7 @@ use super::{
     decided::{Accepted, Audience, Decided, Group, Shared},
     dedup::{Known, look_up},
     draft::Draft,
+    members::Member,
     state::{ChannelState, Parts},
 };
 use crate::{lookup::Lookup, uncovered::Change};
@@ -50,6 +52,14 @@ impl Case<'_> {
             Known::New => self.refused_for_now(draft),
         };
         refusal.map(Outcome::Refused)
+    }
+
+    /// The answer to another form of the same command, if that is what was accepted under its number.
+    pub(super) fn known(&self, draft: &Draft<'_>) -> Option<Outcome> {
+        match look_up(self.parts.senders.as_deref()?, self.origin.sender, draft.number, draft.intent) {
+            Known::Same { seq, time_ms } => Some(Outcome::Stored { seq, time_ms }),
+            _ => None,
+        }
     }
 
     fn refused_for_now(&self, draft: &Draft<'_>) -> Option<Refusal> {
@@ -95,6 +105,45 @@ impl Case<'_> {
             let last = row.visible_to.unwrap_or(self.parts.channel.head);
             (row, last)
         }))
+    }
+
+    /// How many requests and invitations wait in the group; looked up once.
+    pub(super) fn waiting(&self) -> Result<usize, StoreError> {
+        let channel = &self.parts.channel;
+        if let Some(waiting) = channel.waiting.get() {
+            return Ok(waiting);
+        }
+        let stored = self.store.requests(self.origin.tenant, &channel.channel)?;
+        let mut waiting: BTreeSet<StateKey> = stored.into_iter().map(|(user, _)| StateKey::Request(user)).collect();
+        for (key, row) in channel.rows.of::<RequestRow>(|key| matches!(key, StateKey::Request(_))) {
+            if row.is_some() {
+                waiting.insert(key.clone());
+            } else {
+                waiting.remove(key);
+            }
+        }
+        channel.waiting.set(Some(waiting.len()));
+        Ok(waiting.len())
+    }
+
+    /// The group, for who may speak in it now.
+    pub(super) fn speaks(&self) -> Result<&Arc<Group>, Refusal> {
+        let known = self.parts.channel.group.as_ref();
+        let own = known.and_then(|group| Some((group, group.members.get(&self.origin.user)?)));
+        let (group, member) = own.ok_or_else(Refusal::no_channel)?;
+        let everybody = if member.role == 0 { group.row.muted_until_ms } else { 0 };
+        let until_ms = everybody.max(if member.role == fold::OWNER { 0 } else { member.muted_until_ms });
+        if group.row.is_dismissed {
+            return Err(Refusal::dismissed());
+        }
+        match until_ms.saturating_sub(self.time_ms()) {
+            0 => Ok(group),
+            wait_ms => Err(Refusal {
+                reason: Reason::Muted,
+                retry_after_ms: u32::try_from(wait_ms).ok(),
+                detail: "the user may not speak in the group now",
+            }),
+        }
     }
 
     /// Whether its user may see `seq`, which was given.
@@ -178,7 +227,15 @@ fn fold_rows(
             Some(known) => known.cloned(),
             None => store.state(tenant, &channel.channel, &key)?,
         };
+        let was_there = row.is_some();
         fold::apply(&key, &mut row, position, image, read);
+        if !was_there && row.is_none() {
+            continue;
+        }
+        if let (StateKey::Request(_), Some(waiting)) = (&key, channel.waiting.get()) {
+            let now = waiting.saturating_add(usize::from(row.is_some())).saturating_sub(usize::from(was_there));
+            channel.waiting.set(Some(now));
+        }
         let change = Change { key, position, row };
         channel.rows.put(change.clone());
         changes.push(change);
@@ -192,12 +249,7 @@ fn regroup(channel: &mut ChannelState, changes: &[Change]) -> Option<(Arc<Group>
         (StateKey::Group, _) => true,
         (StateKey::Member(user), Some(StateRow::Member(row))) => {
             let known = channel.group.as_ref().and_then(|group| group.members.get(user));
-            // Marks alone are not worth a copy of the group.
-            let is_same = |known: &MemberRow| {
-                let (read, delivered, position) = (known.read, known.delivered, known.position);
-                MemberRow { read, delivered, position, ..row.clone() } == *known
-            };
-            known.map_or(row.is_member(), |known| !is_same(known))
+            known.copied() != row.is_member().then(|| Member::from(row))
         }
         _ => false,
     };
@@ -210,9 +262,9 @@ fn regroup(channel: &mut ChannelState, changes: &[Change]) -> Option<(Arc<Group>
         match (&change.key, &change.row) {
             (StateKey::Group, Some(StateRow::Group(row))) => after.row = row.clone(),
             (StateKey::Member(user), Some(StateRow::Member(row))) if row.is_member() => {
-                _ = after.members.insert(user.clone(), row.clone());
+                after.members.insert(user.clone(), Member::from(row));
             }
-            (StateKey::Member(user), _) => _ = after.members.remove(user),
+            (StateKey::Member(user), _) => after.members.remove(user),
             _ => {}
         }
     }

@@ -161,12 +161,13 @@ impl Decider {
             return Ok(outcome);
         }
         let audience = match draft.channel.kind() {
-            ChannelKind::Person if draft.channel.side_of(origin.user.as_bytes()).is_some() => Some(Audience::Person),
-            ChannelKind::Group => case.group().map(|group| Audience::Members(Arc::clone(group))),
-            _ => None,
+            ChannelKind::Person if draft.channel.side_of(origin.user.as_bytes()).is_some() => Ok(Audience::Person),
+            ChannelKind::Group => case.speaks().map(|group| Audience::Members(Arc::clone(group))),
+            _ => Err(Refusal::no_channel()),
         };
-        let Some(audience) = audience else {
-            return Ok(Outcome::Refused(Refusal::new(Reason::NoChannel, "no such channel for this user")));
+        let audience = match audience {
+            Ok(audience) => audience,
+            Err(refusal) => return Ok(Outcome::Refused(refusal)),
         };
         for tag in [tag::REPLY_TO, tag::THREAD] {
             if let Some(seq) = tlvs.get_u64(tag)

@@ -1,25 +1,24 @@
 //! What was decided: entries as plain numbers over one buffer of frames, in runs that share everything else. A run is
 //! found, shown and delivered at once, however many entries it has, and nothing of an entry has an owner of its own.
 
-use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use postrider_protocol::{Channel, HEADER_BYTES, Id};
-use postrider_storage::{GroupRow, MemberRow, NewEntry};
+use postrider_protocol::{Channel, HEADER_BYTES};
+use postrider_storage::{GroupRow, NewEntry};
 
-use super::command::Answers;
+use super::{command::Answers, members::Members};
 use crate::uncovered::Change;
 
 /// A RECV frame has about so many bytes beside the body.
 const FRAME_HEAD: usize = 128;
 
 /// A group with those who are its members now.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default)]
 pub struct Group {
     /// What it is.
     pub row: GroupRow,
-    /// By id.
-    pub members: BTreeMap<Id, MemberRow>,
+    /// Who they are.
+    pub members: Members,
 }
 
 /// Who is told of an entry.

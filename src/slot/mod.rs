@@ -10,12 +10,14 @@ mod decide;
 mod decided;
 mod dedup;
 mod draft;
+mod members;
 mod state;
 
 pub use act::Act;
 pub use command::{Answers, Command, Origin, Stuck, Submission};
 pub use decide::{Decider, MessageRules, Now, Rules};
 pub use decided::{Accepted, Audience, Decided, Group, Run};
+pub use members::{Member, Members};
 
 /// Which worker, of `workers`, owns `slot`.
 #[must_use]

@@ -1,12 +1,12 @@
 //! What the owner of a slot knows: the effect of every entry it decided, whether committed yet or not. What is not in
 //! memory is loaded from the store, which is current for everything that memory may have let go.
 
-use std::sync::Arc;
+use std::{cell::Cell, sync::Arc};
 
 use postrider_protocol::{Channel, ChannelKind, Id};
 use postrider_storage::{GroupRow, OfState, SenderTable, SlotState, StateKey, Store, StoreError, plant};
 
-use super::decided::Group;
+use super::{decided::Group, members::Member};
 use crate::{keyed::Keyed, uncovered::Uncovered};
 
 /// A slot lets go of covered rows when it holds more than this many.
@@ -23,6 +23,8 @@ pub(super) struct ChannelState {
     pub position: u64,
     /// A group that was created.
     pub group: Option<Arc<Group>>,
+    /// How many wait in a group, once somebody asked.
+    pub waiting: Cell<Option<usize>>,
     /// State rows that were changed and may not be in the store yet.
     pub rows: Uncovered,
 }
@@ -139,10 +141,11 @@ fn load_channel(store: &Store, tenant: u32, channel: &Channel) -> Result<Channel
     if row.is_some() && channel.kind() == ChannelKind::Group {
         let is = store.state(tenant, channel, &StateKey::Group)?;
         let members = store.members(tenant, channel)?.into_iter().filter(|(_, row)| row.is_member());
+        let members = members.map(|(user, row)| (user, Member::from(&row)));
         let row = is.as_ref().and_then(GroupRow::of).cloned().unwrap_or_default();
         group = Some(Arc::new(Group { row, members: members.collect() }));
     }
     let row = row.unwrap_or_default();
     let (channel, rows) = (channel.detached(), Uncovered::default());
-    Ok(ChannelState { channel, head: row.head, position: row.position, group, rows })
+    Ok(ChannelState { channel, head: row.head, position: row.position, group, waiting: Cell::default(), rows })
 }

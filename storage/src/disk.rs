@@ -11,8 +11,9 @@ use bytes::Bytes;
 
 use crate::memory::Hold;
 
-/// Zeros are written in pieces of this size.
-const PIECE: usize = 1 << 20;
+/// Zeros are written in pieces of this size; where each is synced before the next, it is all that a sync of the log finds
+/// before it in the drive's queue.
+pub(crate) const PIECE: usize = 1 << 20;
 
 /// The place of the segments.
 #[derive(Clone, Debug)]
@@ -63,8 +64,15 @@ impl Disk {
     }
 
     /// Makes a segment of `len` bytes that begins with `head` and goes on with zeros; durable on return. The zeros are
-    /// written, so that later writes find their blocks allocated and a sync has no metadata to write.
-    pub(crate) fn create(&self, number: u32, head: &[u8], len: u64) -> io::Result<Segment> {
+    /// written, so that later writes find their blocks allocated and a sync has no metadata to write. `before` is called
+    /// with the offset of each piece before it is written, and says whether that piece is synced on its own.
+    pub(crate) fn create(
+        &self,
+        number: u32,
+        head: &[u8],
+        len: u64,
+        before: impl FnMut(u64) -> bool,
+    ) -> io::Result<Segment> {
         let dir = match self {
             Self::Files(dir) => dir,
             Self::Memory(hold) => {
@@ -76,7 +84,8 @@ impl Disk {
         };
         let path = Self::path(dir, number);
         let file = File::options().read(true).write(true).create(true).truncate(true).open(&path)?;
-        let made = write_zeros(&file, len).and_then(|()| file.write_all_at(head, 0)).and_then(|()| file.sync_all());
+        let made =
+            write_zeros(&file, len, before).and_then(|()| file.write_all_at(head, 0)).and_then(|()| file.sync_all());
         if let Err(error) = made.and_then(|()| sync_dir(dir)) {
             // It holds nothing yet; with a full disk its space is what is missing.
             let _ = fs::remove_file(&path);
@@ -170,12 +179,16 @@ impl Segment {
     }
 }
 
-fn write_zeros(file: &File, len: u64) -> io::Result<()> {
+fn write_zeros(file: &File, len: u64, mut before: impl FnMut(u64) -> bool) -> io::Result<()> {
     let zeros = vec![0; PIECE];
     let mut at = 0;
     while at < len {
+        let is_synced = before(at);
         let piece = usize::try_from(len - at).unwrap_or(PIECE).min(PIECE);
         file.write_all_at(zeros.get(..piece).unwrap_or(&zeros), at)?;
+        if is_synced {
+            file.sync_data()?;
+        }
         at += piece as u64;
     }
     Ok(())
@@ -189,6 +202,6 @@ pub(crate) fn sync_dir(dir: &Path) -> io::Result<()> {
 /// Makes a file of `len` allocated bytes.
 pub(crate) fn allocate(path: &Path, len: u64) -> io::Result<()> {
     let file = File::options().write(true).create(true).truncate(true).open(path)?;
-    write_zeros(&file, len)?;
+    write_zeros(&file, len, |_| false)?;
     file.sync_all()
 }

@@ -60,14 +60,25 @@ pub const PRIVATE: u64 = 1 << 63;
 /// A bit of the `read` of a joining: who joins sees what was before.
 pub const HISTORY: u64 = 1 << 62;
 
-/// The first byte of the body of a [`REQUEST_KIND`] entry.
+/// The first byte of the body of a [`REQUEST_KIND`] entry, and the body.
 pub mod request {
+    use postrider_protocol::{Id, Writer as _, packet::groups};
+
     /// The author asks to join.
     pub const ASK: u8 = 1;
     /// The users may join.
     pub const INVITE: u8 = 2;
     /// The users wait no more.
     pub const END: u8 = 3;
+
+    /// The body that says `op` and `text` of `users`.
+    #[must_use]
+    pub fn body(op: u8, text: &[u8], users: &[Id]) -> Vec<u8> {
+        let mut body = vec![op];
+        body.bytes16(text);
+        groups::write_users(&mut body, users);
+        body
+    }
 }
 
 /// The first byte of the body of a [`CONTACT_KIND`] entry.
@@ -187,7 +198,9 @@ pub fn changed(image: &Image, read: u64) -> Vec<StateKey> {
         Some(ImageKind::Reacted) => {
             keys.extend([StateKey::Target(target_of(image)), StateKey::Reaction(target_of(image), author())]);
         }
-        Some(ImageKind::Pinned | ImageKind::Revoked) => keys.extend([StateKey::Target(target_of(image)), StateKey::Pins]),
+        Some(ImageKind::Pinned | ImageKind::Revoked) => {
+            keys.extend([StateKey::Target(target_of(image)), StateKey::Pins])
+        }
         Some(_) => group::changed(image, &mut keys),
         None => match image.kind {
             CURSOR_KIND | READ_KIND => of_author(&mut keys),
@@ -221,9 +234,7 @@ pub fn apply(key: &StateKey, row: &mut Option<StateRow>, position: u64, image: &
             within(row, |row: &mut Option<_>| group::apply_member(row, position, user, image, read));
         }
         StateKey::Group => within(row, |row: &mut Option<_>| group::apply(row, position, image)),
-        StateKey::Request(user) => {
-            within(row, |row: &mut Option<_>| group::apply_request(row, position, user, image));
-        }
+        StateKey::Request(_) => within(row, |row: &mut Option<_>| group::apply_request(row, position, image)),
         StateKey::Target(_) => within(row, |row: &mut Option<_>| target::apply(row, position, image, read)),
         StateKey::Reaction(..) => within(row, |row: &mut Option<_>| target::apply_reaction(row, position, image)),
         StateKey::Pins => within(row, |row: &mut Option<_>| target::apply_pins(row, position, image)),

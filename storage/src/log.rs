@@ -228,6 +228,7 @@ impl Log {
         let what = || format!("writing {}", self.disk.name(self.number));
         self.segment.write_all_at(bytes, start as u64).map_err(|error| LogError::io(what())(error))?;
         self.offset += bytes.len();
+        self.preparer.reached(self.offset as u64);
         self.next = (self.next.0 + 1, crc);
         Ok(start)
     }

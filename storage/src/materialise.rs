@@ -143,17 +143,30 @@ impl Materialiser {
     /// [`StoreError::Full`] changes nothing and may be tried again. After any other the store is not written any more:
     /// the process should end, and the next open recovers.
     pub fn checkpoint(&mut self) -> Result<Covered, StoreError> {
+        self.checkpoint_in_pieces(&mut || {})
+    }
+
+    /// As [`Materialiser::checkpoint`]; `between` is called after every small piece of the work, and may let others have
+    /// the core.
+    ///
+    /// # Errors
+    /// As [`Materialiser::checkpoint`].
+    pub fn checkpoint_in_pieces(&mut self, between: &mut dyn FnMut()) -> Result<Covered, StoreError> {
         if self.pending_bytes > 0 {
             if !self.has_space() {
                 return Err(StoreError::Full);
             }
-            self.checkpoint_now()?;
+            self.do_checkpoint(between)?;
         }
         Ok(Covered(Box::new(std::array::from_fn(|slot| *self.marker.covered.at((slot & 0xff) as u8)))))
     }
 
     /// As [`Materialiser::checkpoint`], whatever the reserve.
     pub(crate) fn checkpoint_now(&mut self) -> Result<(), StoreError> {
+        self.do_checkpoint(&mut || {})
+    }
+
+    fn do_checkpoint(&mut self, between: &mut dyn FnMut()) -> Result<(), StoreError> {
         if self.pending_bytes == 0 {
             return Ok(());
         }
@@ -161,11 +174,11 @@ impl Materialiser {
         self.pending_bytes = 0;
         self.guarded(|this| {
             let entries = Picked::new(&pending, &this.marker.covered, &this.reached);
-            let plan = Plan::make(this.store.kv(), &this.marker, &entries, !this.is_hurried)?;
+            let plan = Plan::make(this.store.kv(), &this.marker, &entries, !this.is_hurried, between)?;
             let after = this.marker_after(&plan, &pending);
             this.store.kv().put(&table::intent(), &after.encode())?;
             this.store.kv().sync()?;
-            this.carry_out(&plan, &entries, after)
+            this.carry_out(&plan, &entries, after, between)
         })
     }
 
@@ -179,9 +192,9 @@ impl Materialiser {
         self.guarded(|this| {
             let entries = Picked::new(&pending, &this.marker.covered, &intent.covered);
             let with_blocks = intent.next_block > this.marker.next_block;
-            let mut plan = Plan::make(this.store.kv(), &this.marker, &entries, with_blocks)?;
+            let mut plan = Plan::make(this.store.kv(), &this.marker, &entries, with_blocks, &mut || {})?;
             plan.removes.extend_from_slice(pages);
-            this.carry_out(&plan, &entries, intent.clone())
+            this.carry_out(&plan, &entries, intent.clone(), &mut || {})
         })?;
         self.reached = self.marker.covered.clone();
         self.pending_bytes = 0;
@@ -208,7 +221,7 @@ impl Materialiser {
             count(&mut after, &plan);
             kv.put(&table::intent(), &after.encode())?;
             kv.sync()?;
-            this.carry_out(&plan, &Picked::new(&[], positions, positions), after)
+            this.carry_out(&plan, &Picked::new(&[], positions, positions), after, &mut || {})
         })
     }
 
@@ -237,9 +250,15 @@ impl Materialiser {
         after
     }
 
-    fn carry_out(&mut self, plan: &Plan, entries: &Picked<'_>, after: Marker) -> Result<(), StoreError> {
+    fn carry_out(
+        &mut self,
+        plan: &Plan,
+        entries: &Picked<'_>,
+        after: Marker,
+        between: &mut dyn FnMut(),
+    ) -> Result<(), StoreError> {
         let kv = self.store.kv();
-        let mut steps = Steps { kv, bytes: 0, value: Vec::new() };
+        let mut steps = Steps { kv, bytes: 0, value: Vec::new(), between };
         self.put_blocks(&mut steps, entries, &after)?;
         for (key, payload) in &plan.puts {
             steps.put(key, payload)?;
@@ -344,6 +363,8 @@ struct Steps<'a> {
     /// About so many bytes were written since the last sync.
     bytes: usize,
     value: Vec<u8>,
+    /// Called after each.
+    between: &'a mut dyn FnMut(),
 }
 
 impl Steps<'_> {
@@ -359,6 +380,7 @@ impl Steps<'_> {
 
     /// The engine writes a leaf anew after some changes of it, and when it is split or merged.
     fn wrote(&mut self, bytes: usize) -> Result<(), StoreError> {
+        (self.between)();
         self.bytes += 3 * bytes + 64;
         if self.bytes < SYNC_BYTES {
             return Ok(());

@@ -36,8 +36,15 @@ pub(crate) struct Plan {
 }
 
 impl Plan {
-    /// Plans to put `entries` on top of what `marker` says is in `kv`; without blocks the log alone has them.
-    pub(crate) fn make(kv: &Kv, marker: &Marker, entries: &Picked<'_>, with_blocks: bool) -> Result<Self, StoreError> {
+    /// Plans to put `entries` on top of what `marker` says is in `kv`; without blocks the log alone has them. `between`
+    /// is called after each.
+    pub(crate) fn make(
+        kv: &Kv,
+        marker: &Marker,
+        entries: &Picked<'_>,
+        with_blocks: bool,
+        between: &mut dyn FnMut(),
+    ) -> Result<Self, StoreError> {
         let mut plan = Self::default();
         let mut rows = Touched::default();
         let mut layout = Layout::new(marker.next_block);
@@ -58,6 +65,7 @@ impl Plan {
                 let time_ms = plan.times.at_mut(slot);
                 *time_ms = head.time_ms.max(*time_ms);
                 of_slot.fold(slot, &pending, &head, image.as_ref(), place, &mut plan)?;
+                between();
             }
             layout.end();
             of_slot.finish(slot, *marker.covered.at(slot), &mut plan);

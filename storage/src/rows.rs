@@ -36,8 +36,8 @@ pub struct GroupRow {
     pub join_mode: u8,
     /// Whether new members see what was before they joined.
     pub shows_history: bool,
-    /// Only owner and admins may speak.
-    pub is_muted: bool,
+    /// Only owner and admins may speak until then.
+    pub muted_until_ms: u64,
     /// Most members; 0 for the server's limit.
     pub max_members: u32,
     /// `NAME`, `AVATAR`, `ANNOUNCEMENT`, `DESCRIPTION`, `CUSTOM`.

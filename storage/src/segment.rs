@@ -15,7 +15,7 @@ use postrider_protocol::Writer;
 
 use crate::{
     batch::{ALIGN, Run},
-    disk::{Disk, Segment},
+    disk::{Disk, PIECE, Segment},
     entry::{be32, be64},
     slots::PerSlot,
 };
@@ -92,32 +92,43 @@ pub(crate) fn has_directory(bytes: &[u8], at: usize, id: u64) -> bool {
     rest.len() >= 12 && be64(rest, 0) == !id && len <= DIRECTORY_MAX
 }
 
-/// Makes the next segment ahead of need: on a thread for files, when asked in memory.
+/// Makes the next segment ahead of need: on a thread for files, when asked in memory. The thread keeps twice as far as
+/// the log has come in the segment before it, so that the drive has few zeros to write at a time.
 #[derive(Debug)]
 pub(crate) struct Preparer {
     disk: Disk,
     id: u64,
-    len: u64,
+    segment_bytes: u64,
     worker: Option<Worker>,
     pending: Option<u32>,
+    /// How far the log has come, as the thread was told.
+    told: u64,
     ready: Option<(u32, Segment)>,
 }
 
 #[derive(Debug)]
 struct Worker {
-    ask: Option<Sender<u32>>,
+    ask: Option<Sender<Order>>,
     made: Receiver<io::Result<(u32, Segment)>>,
     thread: Option<JoinHandle<()>>,
 }
 
+/// What the thread is told.
+enum Order {
+    /// Make the segment of this number.
+    Make(u32),
+    /// So many bytes of it may be there by now.
+    Reach(u64),
+}
+
 impl Preparer {
-    /// One that makes segments of `len` bytes.
-    pub(crate) fn new(disk: Disk, id: u64, len: u64) -> io::Result<Self> {
+    /// One that makes segments of so many bytes.
+    pub(crate) fn new(disk: Disk, id: u64, segment_bytes: u64) -> io::Result<Self> {
         let worker = match &disk {
             Disk::Memory(_) => None,
-            Disk::Files(_) => Some(Worker::start(disk.clone(), id, len)?),
+            Disk::Files(_) => Some(Worker::start(disk.clone(), id, segment_bytes)?),
         };
-        Ok(Self { disk, id, len, worker, pending: None, ready: None })
+        Ok(Self { disk, id, segment_bytes, worker, pending: None, told: 0, ready: None })
     }
 
     /// Begins to make segment `number`, unless one is being made or ready.
@@ -126,11 +137,21 @@ impl Preparer {
         if self.pending.is_some() || self.ready.is_some() {
             return;
         }
-        if let Some(ask) = self.worker.as_ref().and_then(|worker| worker.ask.as_ref())
-            && ask.send(number).is_ok()
-        {
-            self.pending = Some(number);
+        if self.tell(Order::Make(number)) {
+            (self.pending, self.told) = (Some(number), 0);
         }
+    }
+
+    /// Notes that the log has come to `offset` in the segment before the one that is being made.
+    pub(crate) fn reached(&mut self, offset: u64) {
+        if self.pending.is_some() && offset >= self.told + PIECE as u64 / 2 {
+            self.told = offset;
+            self.tell(Order::Reach(offset.saturating_mul(2)));
+        }
+    }
+
+    fn tell(&self, order: Order) -> bool {
+        self.worker.as_ref().and_then(|worker| worker.ask.as_ref()).is_some_and(|ask| ask.send(order).is_ok())
     }
 
     /// Whether the next segment is there.
@@ -150,29 +171,31 @@ impl Preparer {
 
     /// The segment `number`, of `len` bytes or as many as usual: the prepared one when it fits, else made now.
     pub(crate) fn take(&mut self, number: u32, need: u64) -> io::Result<(Segment, u64)> {
+        self.tell(Order::Reach(u64::MAX));
         if self.pending.take().is_some()
             && let Some(worker) = &self.worker
         {
             self.ready = worker.made.recv().ok().and_then(Result::ok);
         }
-        if need <= self.len
+        if need <= self.segment_bytes
             && let Some((_, segment)) = self.ready.take_if(|(ready, _)| *ready == number)
         {
-            return Ok((segment, self.len));
+            return Ok((segment, self.segment_bytes));
         }
         self.ready = None;
-        let len = self.len.max(need);
-        self.disk.create(number, &head(self.id, number), len).map(|segment| (segment, len))
+        let len = self.segment_bytes.max(need);
+        self.disk.create(number, &head(self.id, number), len, |_| false).map(|segment| (segment, len))
     }
 }
 
 impl Worker {
-    fn start(disk: Disk, id: u64, len: u64) -> io::Result<Self> {
-        let (ask, asked) = channel::<u32>();
+    fn start(disk: Disk, id: u64, segment_bytes: u64) -> io::Result<Self> {
+        let (ask, orders) = channel();
         let (make, made) = channel();
         let work = move || {
-            for number in asked {
-                let segment = disk.create(number, &head(id, number), len);
+            while let Ok(order) = orders.recv() {
+                let Order::Make(number) = order else { continue };
+                let segment = make_paced(&disk, id, number, segment_bytes, &orders);
                 if make.send(segment.map(|segment| (number, segment))).is_err() {
                     return;
                 }
@@ -183,6 +206,35 @@ impl Worker {
     }
 }
 
+/// How far a segment that is being made may be.
+struct Pace<'a> {
+    reach: u64,
+    orders: &'a Receiver<Order>,
+}
+
+impl Pace<'_> {
+    /// Waits until it may be further than `at`, or there is nobody any more to say so.
+    fn wait(&mut self, at: u64) {
+        while at > self.reach {
+            match self.orders.recv() {
+                Ok(Order::Reach(bytes)) => self.reach = bytes,
+                Ok(Order::Make(_)) => {}
+                Err(_) => self.reach = u64::MAX,
+            }
+        }
+    }
+}
+
+/// Makes segment `number`, piece by piece as `orders` say.
+fn make_paced(disk: &Disk, id: u64, number: u32, len: u64, orders: &Receiver<Order>) -> io::Result<Segment> {
+    let mut pace = Pace { reach: 0, orders };
+    disk.create(number, &head(id, number), len, |at| {
+        pace.wait(at);
+        // Who is in a hurry waits for all of it.
+        pace.reach < u64::MAX
+    })
+}
+
 impl Drop for Worker {
     fn drop(&mut self) {
         self.ask = None;
@@ -190,5 +242,44 @@ impl Drop for Worker {
             // It ends with its queue; a panic there left nothing that is not made again.
             let _ = thread.join();
         }
+    }
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use super::*;
+
+    const MIB: u64 = 1 << 20;
+
+    #[test]
+    fn a_segment_is_made_as_far_as_it_was_told() {
+        let (tell, orders) = channel();
+        let mut pace = Pace { reach: 0, orders: &orders };
+        tell.send(Order::Reach(MIB)).unwrap();
+        tell.send(Order::Reach(3 * MIB)).unwrap();
+        pace.wait(0);
+        assert_eq!(pace.reach, 0, "its beginning needs no order");
+        pace.wait(MIB);
+        assert_eq!(pace.reach, MIB);
+        pace.wait(2 * MIB);
+        assert_eq!(pace.reach, 3 * MIB);
+        drop(tell);
+        pace.wait(100 * MIB);
+    }
+
+    #[test]
+    fn a_segment_that_is_needed_early_is_whole() {
+        let dir = tempfile::tempdir().unwrap();
+        let disk = Disk::Files(dir.path().to_path_buf());
+        let mut preparer = Preparer::new(disk.clone(), 7, 4 * MIB).unwrap();
+        preparer.ask(1);
+        preparer.reached(MIB);
+        let (_, capacity) = preparer.take(1, 100).unwrap();
+        assert_eq!((capacity, disk.len(1).unwrap()), (4 * MIB, 4 * MIB));
+        assert!(is_head(&disk.read_all(1).unwrap(), 7, 1));
+        preparer.ask(2);
+        drop(preparer);
+        assert_eq!(disk.len(2).unwrap(), 4 * MIB, "the next start finds it ready");
     }
 }

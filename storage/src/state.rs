@@ -165,7 +165,7 @@ impl Row for GroupRow {
         out.u8(u8::from(self.is_dismissed));
         out.u8(self.join_mode);
         out.u8(u8::from(self.shows_history));
-        out.u8(u8::from(self.is_muted));
+        out.u64(self.muted_until_ms);
         out.u32(self.max_members);
         out.bytes16(self.fields.as_bytes());
         out.u64(self.position);
@@ -176,7 +176,7 @@ impl Row for GroupRow {
             is_dismissed: read_flag(r)?,
             join_mode: r.u8("join mode")?,
             shows_history: read_flag(r)?,
-            is_muted: read_flag(r)?,
+            muted_until_ms: r.u64("muted")?,
             max_members: r.u32("members")?,
             fields: read_tlvs(r)?,
             position: r.u64("position")?,

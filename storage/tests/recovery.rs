@@ -66,7 +66,9 @@ fn s05_tail_cut_at_every_byte() {
     let copy = tempfile::tempdir().unwrap();
     for (at, zeros) in (begin..=end).flat_map(|at| [(at, false), (at, true)]) {
         copy_all(dir.path(), copy.path());
-        let mut cut = bytes[..at].to_vec();
+        // The CRC that ends the batch may itself end with zeros; what follows it are zeros up to a multiple of 64.
+        let kept = if at < end { at } else { (end + 3).next_multiple_of(64) };
+        let mut cut = bytes[..kept].to_vec();
         if zeros {
             cut.resize(bytes.len(), 0);
         }

@@ -4,7 +4,7 @@
 
 mod world;
 
-use std::{fs, path::Path};
+use std::{fs, path::Path, sync::Arc};
 
 use postrider_storage::{MemoryDisk, Options, check};
 use world::{Truth, World, options};
@@ -53,6 +53,25 @@ fn the_newest_entries_are_served_from_their_blocks_and_older_ones_from_the_log()
     let world = World::open(&options, truth).unwrap();
     let missing = world.truth.check_no_wrong(&world.opened.store);
     assert!((300..=400).contains(&missing), "{missing} are missing");
+}
+
+#[test]
+fn a_checkpoint_in_pieces_lets_others_in_after_each_entry_and_is_read_meanwhile() {
+    let dir = tempfile::tempdir().unwrap();
+    let options = Options { checkpoint_bytes: 1 << 20, ..small(dir.path(), 64 << 10) };
+    let mut world = World::open(&options, Truth::default()).unwrap();
+    for at in 0..400 {
+        let entry = world.truth.message(5, 6, format!("in pieces {at}").as_bytes());
+        world.commit(&[entry]);
+    }
+    let (store, mut pieces) = (Arc::clone(&world.opened.store), 0);
+    let covered = world.opened.materialiser.checkpoint_in_pieces(&mut || {
+        pieces += 1;
+        assert!(store.size_bytes() > 0 && store.conversations(0, &world::id("nobody")).unwrap().is_empty());
+    });
+    assert!(covered.unwrap().0.iter().any(|position| *position >= 400));
+    assert!(pieces > 400, "{pieces} pieces");
+    world.truth.check(&world.opened.store);
 }
 
 #[test]

@@ -2,33 +2,20 @@
 
 use bytes::Bytes;
 use postrider_protocol::{
-    Id, ImageKind, Method, Reason,
-    packet::{MembersPage, Packet, ReplyPacket, conversation_flag, groups},
+    ImageKind, Method, Reason,
+    packet::{Packet, ReplyPacket, conversation_flag, groups},
 };
 
 use crate::harness::{Client, Server, Via, World, channel_of, everywhere, group, id, on_all};
 
-/// All members of a group with their roles, a page at a time.
+/// Who is in a group, with which role.
 fn members(client: &mut Client, group: &str) -> Result<Vec<(String, u8)>, Reason> {
-    let (mut all, mut after) = (Vec::new(), None);
-    loop {
-        let reply = members_after(client, group, after.as_ref());
-        if reply.reason != Reason::Ok {
-            return Err(reply.reason);
-        }
-        let page = MembersPage::decode(reply.fields).unwrap();
-        after = page.members.last().map(|(user, _)| user.clone());
-        all.extend(page.members.into_iter().map(|(user, role)| (user.to_string(), role)));
-        if !page.more {
-            return Ok(all);
-        }
-    }
+    let members = client.members(group)?;
+    Ok(members.into_iter().map(|member| (member.user.to_string(), member.role)).collect())
 }
 
-fn members_after(client: &mut Client, group: &str, after: Option<&Id>) -> ReplyPacket {
-    let mut fields = Vec::new();
-    groups::write_members(&mut fields, &id(group), after);
-    client.call(Method::GroupMembers, fields.into())
+fn members_after(client: &mut Client, group: &str) -> ReplyPacket {
+    client.call_with(Method::GroupMembers, |out| groups::write_members(out, &id(group), None))
 }
 
 /// Alice, Bob and Carol in one group of Alice's; the events of its making are taken.
@@ -219,7 +206,7 @@ fn a_foreign_group_cannot_be_told_from_none() {
             let read = mallory.read(&group(name), 1);
             let add = mallory.change(Method::GroupAdd, name, &["mallory"]);
             let remove = mallory.change(Method::GroupRemove, name, &["bob"]);
-            let listed = members_after(&mut mallory, name, None);
+            let listed = members_after(&mut mallory, name);
             let calls = [read, add, remove, listed];
             let calls = calls.map(|reply| (reply.reason, reply.seq, reply.time_ms, reply.fields, reply.tlvs));
             let sync = (sync.reason, sync.epoch, sync.head, sync.from, sync.to, sync.items, sync.tlvs);
@@ -234,7 +221,7 @@ fn a_foreign_group_cannot_be_told_from_none() {
 }
 
 #[test]
-fn a_group_has_a_largest_size_and_members_come_in_pages() {
+fn a_group_has_a_largest_size() {
     everywhere(&["groups.max_members=120"], |world| {
         let mut alice = world.connect("alice");
         let name = world.name("g");
@@ -244,8 +231,6 @@ fn a_group_has_a_largest_size_and_members_come_in_pages() {
         assert_eq!(alice.change(Method::GroupAdd, &name, &users[100..]).reason, Reason::TooManyMembers);
         assert_eq!(alice.change(Method::GroupAdd, &name, &users[100..119]).seq, 2);
         assert_eq!(alice.change(Method::GroupAdd, &name, &users[119..]).reason, Reason::TooManyMembers);
-        let first = MembersPage::decode(members_after(&mut alice, &name, None).fields).unwrap();
-        assert!(first.more && first.members.len() == 100);
         let all = members(&mut alice, &name).unwrap();
         assert!(all.len() == 120 && all.is_sorted());
         assert_eq!(all[0], (alice.user.clone(), 2));

@@ -1,7 +1,8 @@
 //! `cargo xtask overload`: twice the load that saturates the server, and then half of it. What is accepted must not
-//! fall, what is refused must be told `BUSY`, memory must stay bounded, and afterwards the latency must be back.
+//! fall, what is refused must be told `BUSY`, memory must stay bounded, and afterwards the latency must be back. What
+//! saturates is looked for with the same connections at a given rate, which is raised until the server falls behind.
 
-use std::fs;
+use std::{fs, time::Instant};
 
 use clap::Args;
 use serde_json::{Value, json};
@@ -15,6 +16,15 @@ use crate::{
     step::{self, cargo},
 };
 
+/// By so much the rate is raised while the server keeps up.
+const STEP: f64 = 1.4;
+/// It keeps up when it accepts this part of the rate.
+const KEEPS_UP: f64 = 0.97;
+/// How long each rate is tried, seconds.
+const TRY: u32 = 4;
+/// How long the load runs before it is measured, seconds: the load tool's own.
+const WARM_UP: u32 = 2;
+
 /// Arguments of `overload`.
 #[derive(Args)]
 pub struct Overload {
@@ -24,6 +34,9 @@ pub struct Overload {
     /// How long each phase is measured, seconds
     #[arg(long, default_value_t = 10)]
     seconds: u32,
+    /// Messages a second with which the search for the saturating rate begins
+    #[arg(long, default_value_t = 5_000.0)]
+    from: f64,
     /// Only the result, as JSON
     #[arg(long)]
     json: bool,
@@ -36,41 +49,59 @@ impl Overload {
         let folder = step::target().join("overload");
         fs::create_dir_all(&folder)?;
         let server = Programs::postrider_alone().start(Entrant::Tcp, &folder)?;
-        let best = self.phase(&server, "as fast as it goes", "p2p", &["--window", "8"])?;
-        let saturating = number(&best, "/messages_per_s");
-        let rate = |factor: f64| format!("{:.0}", saturating * factor);
-        let before = self.phase(&server, "half of that", "rate", &["--rate", &rate(0.5)])?;
-        let over = self.phase(&server, "twice that", "rate", &["--rate", &rate(2.0)])?;
-        let after = self.phase(&server, "half of that again", "rate", &["--rate", &rate(0.5)])?;
+        let saturating = self.saturate(&server)?;
+        let before = self.phase(&server, "half of that", saturating * 0.5, self.seconds)?;
+        let began = Instant::now();
+        let over = self.phase(&server, "twice that", saturating * 2.0, self.seconds)?;
+        let after = self.phase(&server, "half of that again", saturating * 0.5, self.seconds)?;
+        // Connecting and draining count; so this is the most that it can have been.
+        let measured = f64::from(2 * self.seconds + WARM_UP);
+        let back_within_s = began.elapsed().as_secs_f64() - measured;
         server.stop()?;
         let result = json!({
             "suite": "overload",
             "connections": self.connections,
-            "best_messages_per_s": saturating,
+            "saturating_messages_per_s": saturating,
             "accepted_messages_per_s": number(&over, "/messages_per_s"),
-            "accepted_of_best": number(&over, "/messages_per_s") / saturating,
+            "accepted_of_saturating": number(&over, "/messages_per_s") / saturating,
             "refused": over.pointer("/refused"),
             "peak_rss_bytes": over.pointer("/server_rss_peak_bytes"),
             "ack_us_before": before.pointer("/ack_us"),
             "ack_us_during": over.pointer("/ack_us"),
             "ack_us_after": after.pointer("/ack_us"),
+            "back_within_s": back_within_s,
         });
         println!("{result}");
         Ok(())
     }
 
-    fn phase(&self, server: &Server, what: &str, scenario: &'static str, arguments: &[&str]) -> Result<Value> {
+    /// The most messages a second that were accepted while the rate was raised until the server fell behind.
+    fn saturate(&self, server: &Server) -> Result<f64> {
+        let (mut rate, mut best) = (self.from, 0.0_f64);
+        loop {
+            let report = self.phase(server, &format!("{rate:.0}/s"), rate, TRY)?;
+            let accepted = number(&report, "/messages_per_s");
+            best = best.max(accepted);
+            if accepted.is_nan() || accepted < rate * KEEPS_UP {
+                return Ok(best);
+            }
+            rate *= STEP;
+        }
+    }
+
+    /// So many messages a second, whatever the server does.
+    fn phase(&self, server: &Server, what: &str, rate: f64, seconds: u32) -> Result<Value> {
         let case = Case {
             name: "overload",
             title: "overload",
-            scenario,
+            scenario: "rate",
             connections: self.connections,
-            seconds: self.seconds,
+            seconds,
             arguments: &[],
             entrants: &[Entrant::Tcp],
             figure: Figure::Deliveries,
         };
-        let output = server.bench(&case, false).args(arguments).output()?;
+        let output = server.bench(&case, false).args(["--rate", &format!("{rate:.0}")]).output()?;
         let report: Value = serde_json::from_slice(&output.stdout)
             .map_err(|_| format!("{what}: {}", String::from_utf8_lossy(&output.stderr).trim()))?;
         if !self.json {

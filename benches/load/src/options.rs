@@ -85,7 +85,7 @@ pub struct Options {
     /// A sender waits once the slowest receiver is so many messages behind
     #[arg(long, default_value_t = 512)]
     pub ahead: u32,
-    /// Threads; 0 is one for every two cores
+    /// Threads; 0 is one for every two cores, with storm at least two
     #[arg(long, default_value_t = 0)]
     pub threads: usize,
     /// Print a JSON object instead of a table
@@ -144,7 +144,9 @@ impl Options {
             return self.threads;
         }
         let cores = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
-        (cores / 2).clamp(1, 16)
+        let threads = (cores / 2).clamp(1, 16);
+        // The devices of a storm are apart from what is live beside them.
+        if self.scenario == Scenario::Storm { threads.max(2) } else { threads }
     }
 
     /// When a place in the window is free again.

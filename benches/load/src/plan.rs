@@ -226,9 +226,15 @@ impl Plan {
         secret.cloned().unwrap_or_else(|| "".into())
     }
 
-    /// The thread of a connection; neighbours share one.
+    /// The thread of a connection; neighbours share one. What is live beside a storm has a thread of its own, so that
+    /// it does not wait for the work of ten thousand devices in here.
     pub(crate) const fn thread(&self, connection: u32, threads: usize) -> usize {
-        (connection as usize / 2) % threads
+        let pair = connection as usize / 2;
+        match self.options.scenario {
+            Scenario::Storm if connection < LIVE => 0,
+            Scenario::Storm if threads > 1 => 1 + pair % (threads - 1),
+            _ => pair % threads,
+        }
     }
 
     /// Whether connections pull what they missed.

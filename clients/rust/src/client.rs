@@ -313,7 +313,7 @@ impl Client {
         self.call(&Channel::group(group), method, fields).await
     }
 
-    /// The members of a group with their roles: 0 member, 2 owner.
+    /// The members of a group with their roles: 0 member, 1 admin, 2 owner.
     ///
     /// # Errors
     /// [`CommandError`].
@@ -329,7 +329,7 @@ impl Client {
             }
             let page = MembersPage::decode(reply.fields)?;
             let more = page.more && !page.members.is_empty();
-            members.extend(page.members);
+            members.extend(page.members.into_iter().map(|member| (member.user, member.role)));
             if !more {
                 return Ok(members);
             }

@@ -14,7 +14,7 @@ use postrider_client::{
         frame::Decoder,
         packet::{
             ConnackPacket, ConnectPacket, Conversation, DisconnectPacket, Limits, ListedPacket, MembersPage, Packet,
-            ReplyPacket, SendPacket, SendackPacket,
+            ReplyPacket, SendPacket, SendackPacket, groups::Member,
         },
         tag,
     },
@@ -385,7 +385,16 @@ async fn members_are_asked_for_page_by_page() {
         let Some(Packet::Call(call)) = peer.hear().await else { panic!("no CALL") };
         assert_eq!((&call.fields[..], call.number, call.oldest), (fields_asked, 0, 0));
         let mut fields = Vec::new();
-        MembersPage { members: vec![(id(member), 0)], more }.write(&mut fields);
+        let members = vec![Member {
+            user: id(member),
+            role: 0,
+            joined: 1,
+            joined_ms: 0,
+            muted_until_ms: 0,
+            nickname: Bytes::new(),
+            inviter: None,
+        }];
+        MembersPage { members, more }.write(&mut fields);
         let (request, reason, fields) = (call.request, Reason::Ok, fields.into());
         peer.say(&Packet::Reply(ReplyPacket { request, reason, seq: 0, time_ms: 0, fields, tlvs: Tlvs::new() })).await;
     }

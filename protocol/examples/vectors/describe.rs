@@ -1,10 +1,13 @@
 //! Bytes and decoded values in the words of the golden vectors (protocol/vectors/README.md).
 
+#[path = "describe_groups.rs"]
+mod of_groups;
+
 use bytes::Bytes;
 use postrider_protocol::{
     Channel, ChannelKind, From, Id, Image, Tlvs,
     frame::Decoder,
-    packet::{Conversation, ElementsPage, MembersPage, Packet, Reaction, SyncItem, groups, marks, targets},
+    packet::{Conversation, ElementsPage, Packet, Reaction, SyncItem, marks, targets},
 };
 use serde_json::{Map, Value, json};
 
@@ -189,37 +192,11 @@ fn ids(ids: &[Id]) -> Value {
 /// The decoder for `what` of methods.json.
 pub fn method(what: &str) -> Method {
     match what {
-        "change" => |bytes| {
-            let (group, users) = groups::read_change(bytes)?;
-            let mut out = Vec::new();
-            groups::write_change(&mut out, &group, &users);
-            Ok((out, json!({ "group": group.to_string(), "users": ids(&users) })))
-        },
-        "members" => |bytes| {
-            let (group, after) = groups::read_members(bytes)?;
-            let mut out = Vec::new();
-            groups::write_members(&mut out, &group, after.as_ref());
-            Ok((out, json!({ "group": group.to_string(), "after": text(after.as_ref()) })))
-        },
-        "members_page" => |bytes| {
-            let page = MembersPage::decode(bytes)?;
-            let mut out = Vec::new();
-            page.write(&mut out);
-            let members: Value =
-                page.members.iter().map(|(user, role)| json!({ "user": user.to_string(), "role": role })).collect();
-            Ok((out, json!({ "members": members, "more": page.more })))
-        },
         "read" => |bytes| {
             let (of, seq) = marks::read_mark(bytes)?;
             let mut out = Vec::new();
             marks::write_mark(&mut out, &of, seq);
             Ok((out, json!({ "channel": channel(&of), "seq": seq })))
-        },
-        "users" => |bytes| {
-            let users = groups::read_users(bytes)?;
-            let mut out = Vec::new();
-            groups::write_users(&mut out, &users);
-            Ok((out, json!({ "users": ids(&users) })))
         },
         _ => of_target(what),
     }
@@ -277,7 +254,7 @@ fn of_target(what: &str) -> Method {
             let items: Value = page.items.iter().map(item).collect();
             Ok((written(|out| page.write(out)), json!({ "items": items, "more": page.more })))
         },
-        _ => panic!("no such method vector: {what}"),
+        _ => of_groups::method(what).unwrap_or_else(|| panic!("no such method vector: {what}")),
     }
 }
 

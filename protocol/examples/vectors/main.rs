@@ -3,6 +3,7 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing, missing_docs)]
 
 mod describe;
+mod group_parts;
 mod malformed;
 mod packets;
 mod parts;

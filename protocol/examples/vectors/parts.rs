@@ -2,13 +2,13 @@
 
 use postrider_protocol::{
     Channel, From, Image, Sender, Tlvs, Writer,
-    packet::{ElementsPage, Made, SyncItem, groups},
+    packet::{ElementsPage, Made, SyncItem},
     tag,
 };
 use serde_json::{Value, json};
 
 use crate::{
-    built, describe, frame,
+    built, describe, frame, group_parts,
     packets::{encoded, id, long_id, message},
 };
 
@@ -156,23 +156,11 @@ pub fn channels() -> Value {
 }
 
 pub fn methods() -> Value {
-    let many: Vec<_> = (0..101).map(|n| id(&format!("user-{n}"))).collect();
-    let change = |users: &[_]| built(|out| groups::write_change(out, &id("team"), users));
-    let users = |users: &[_]| built(|out| groups::write_users(out, users));
     let pair = b"\x01\x05alice\x03bob";
     let made = Made { seq: 9, edit: 0, version: 0, is_pinned: true, reactions: Vec::new() };
     let items = vec![SyncItem::Image(encoded(&message(9, b"hi"))), SyncItem::Made(made)];
     let elements = built(|out| ElementsPage { items, more: true }.write(out));
     let valid = [
-        ("change: one user", "change", change(&[id("bob")])),
-        ("change: nobody", "change", change(&[])),
-        ("change: 100 users", "change", change(&many[..100])),
-        ("users: nobody", "users", users(&[])),
-        ("users: two", "users", users(&[id("bob"), id("carol")])),
-        ("members: first page", "members", b"\x04team\x00".to_vec()),
-        ("members: after bob", "members", b"\x04team\x03bob".to_vec()),
-        ("members_page: empty", "members_page", b"\0\0\0".to_vec()),
-        ("members_page: an owner, a member, more", "members_page", b"\0\x02\x05alice\x02\x03bob\x00\x01".to_vec()),
         ("read: a person", "read", b"\x01\x05alice\x03bob\0\0\0\0\0\0\0\x09".to_vec()),
         ("revoke: a person", "revoke", [&pair[..], b"\0\0\0\0\0\0\0\x09"].concat()),
         ("edit: the second version", "edit", [&pair[..], b"\0\0\0\0\0\0\0\x09\0\0\0\x01\0\0\0\x03new"].concat()),
@@ -186,16 +174,7 @@ pub fn methods() -> Value {
         ("elements: an image, what was made of it, more", "elements", elements),
         ("read: a group, the highest seq", "read", b"\x02\x04team\0\x1f\xff\xff\xff\xff\xff\xff".to_vec()),
     ];
-    let malformed = [
-        ("change: 101 users", "change", change(&many)),
-        ("change: more users told than there are", "change", b"\x04team\0\x02\x03bob".to_vec()),
-        ("change: a byte too many", "change", b"\x04team\0\0\0".to_vec()),
-        ("change: no group", "change", b"\0\0\0".to_vec()),
-        ("users: 65,535 of them in no bytes", "users", b"\xff\xff".to_vec()),
-        ("users: an empty id", "users", b"\0\x01\0".to_vec()),
-        ("members: after is missing", "members", b"\x04team".to_vec()),
-        ("members_page: more is 2", "members_page", b"\0\0\x02".to_vec()),
-        ("members_page: 65,535 members in no bytes", "members_page", b"\xff\xff".to_vec()),
+    let malformed_reads = [
         ("read: channel of one user", "read", b"\x03\x05alice\0\0\0\0\0\0\0\x09".to_vec()),
         ("revoke: seq 0", "revoke", [&pair[..], &[0; 8]].concat()),
         ("revoke: a byte too many", "revoke", [&pair[..], b"\0\0\0\0\0\0\0\x09\0"].concat()),
@@ -215,17 +194,17 @@ pub fn methods() -> Value {
         ("read: seq 2^53", "read", b"\x02\x04team\0\x20\0\0\0\0\0\0".to_vec()),
         ("read: a byte too many", "read", b"\x02\x04team\0\0\0\0\0\0\0\x09\0".to_vec()),
     ];
+    let (valid, malformed) = (group_parts::valid().into_iter().chain(valid), group_parts::malformed());
+    let malformed = malformed.into_iter().chain(malformed_reads);
     let valid: Value = valid
-        .iter()
         .map(|(name, what, bytes)| {
             let (again, fields) = describe::method(what)(bytes.clone().into()).unwrap();
-            assert_eq!(&again, bytes, "{name}");
-            json!({ "name": name, "what": what, "hex": describe::hex(bytes), "fields": fields })
+            assert_eq!(again, bytes, "{name}");
+            json!({ "name": name, "what": what, "hex": describe::hex(&bytes), "fields": fields })
         })
         .collect();
     let malformed: Value = malformed
-        .iter()
-        .map(|(name, what, bytes)| json!({ "name": name, "what": what, "hex": describe::hex(bytes) }))
+        .map(|(name, what, bytes)| json!({ "name": name, "what": what, "hex": describe::hex(&bytes) }))
         .collect();
     json!({ "valid": valid, "malformed": malformed })
 }

@@ -3,7 +3,7 @@
 use bytes::Bytes;
 
 use super::read_reason;
-use crate::{Channel, DecodeError, Reader, Reason, Tlvs, Writer, image_flag};
+use crate::{Channel, DecodeError, HEADER_BYTES, Kind, Reader, Reason, Tlvs, Writer, image_flag};
 
 /// The image flags that a client may set.
 const SEND_FLAGS: u16 = image_flag::COUNTABLE | image_flag::SILENT;
@@ -76,6 +76,28 @@ pub struct SendackPacket {
 }
 
 impl SendackPacket {
+    /// Bytes of the frame of one without TLVs.
+    pub const FRAME_BYTES: usize = HEADER_BYTES + 26;
+
+    /// The frame of the one that says that the SEND of this number is stored: what nearly all are, so nothing is built
+    /// for it.
+    #[must_use]
+    pub fn stored(number: u64, seq: u64, time_ms: u64) -> [u8; Self::FRAME_BYTES] {
+        const CRC: usize = HEADER_BYTES - 4;
+        let mut covered = [0; Self::FRAME_BYTES - 4];
+        covered[..4].copy_from_slice(&((Self::FRAME_BYTES - HEADER_BYTES) as u32).to_be_bytes());
+        covered[4] = Kind::Sendack.number();
+        covered[6..14].copy_from_slice(&number.to_be_bytes());
+        covered[14..16].copy_from_slice(&Reason::Ok.number().to_be_bytes());
+        covered[16..24].copy_from_slice(&seq.to_be_bytes());
+        covered[24..].copy_from_slice(&time_ms.to_be_bytes());
+        let mut frame = [0; Self::FRAME_BYTES];
+        frame[..CRC].copy_from_slice(&covered[..CRC]);
+        frame[CRC..HEADER_BYTES].copy_from_slice(&crc32fast::hash(&covered).to_be_bytes());
+        frame[HEADER_BYTES..].copy_from_slice(&covered[CRC..]);
+        frame
+    }
+
     pub(super) fn read(r: &mut Reader) -> Result<Self, DecodeError> {
         Ok(Self {
             number: r.u64("number")?,

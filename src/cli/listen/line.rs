@@ -45,8 +45,7 @@ impl<'a> Line<'a> {
             let name = kind.map_or_else(|| format!("kind_{}", image.kind), |kind| kind.name().to_ascii_lowercase());
             line.event = Some(name);
         }
-        let is_change = kind.is_some_and(|kind| kind != ImageKind::Message);
-        if is_change && let Ok(users) = groups::read_users(image.body.clone()) {
+        if let Some(users) = listed(image) {
             line.users = Some(users.iter().map(ToString::to_string).collect());
         } else {
             match std::str::from_utf8(&image.body) {
@@ -55,6 +54,20 @@ impl<'a> Line<'a> {
             }
         }
         line
+    }
+}
+
+/// Whom an event of a group is about.
+fn listed(image: &Image) -> Option<Vec<Id>> {
+    let body = image.body.clone();
+    match ImageKind::from_number(image.kind)? {
+        ImageKind::GroupCreated | ImageKind::MembersJoined | ImageKind::MembersLeft | ImageKind::MembersRemoved => {
+            groups::read_users(body).ok()
+        }
+        ImageKind::RolesChanged => groups::read_roles_changed(body).ok().map(|(_, users)| users),
+        ImageKind::MembersMuted => groups::read_members_muted(body).ok().map(|(_, users)| users),
+        ImageKind::OwnerChanged => groups::read_owner_changed(body).ok().map(|user| vec![user]),
+        _ => None,
     }
 }
 

@@ -5,7 +5,7 @@ mod group;
 mod mark;
 mod target;
 
-use postrider_protocol::{Channel, DecodeError, Id, Method, Tlvs, packet::CallPacket};
+use postrider_protocol::{Channel, DecodeError, Id, Method, Reason, Tlvs, packet::CallPacket};
 use postrider_storage::StoreError;
 
 use group::GroupAct;
@@ -40,11 +40,19 @@ pub(super) struct Asked {
     pub body: Vec<u8>,
 }
 
+impl Asked {
+    fn draft<'a>(&'a self, numbers: (u64, u64), channel: &'a Channel) -> Draft<'a> {
+        Draft::new(self.kind, numbers, 0, channel, &self.tlvs, &self.body)
+    }
+}
+
 /// What is decided.
 #[derive(Debug)]
 pub(super) enum Verdict {
     /// It becomes an entry; `read` is what the server adds, see [`postrider_storage::fold`].
     Accept { audience: Audience, read: u64 },
+    /// It becomes the entry that [`Act::asked_otherwise`] says.
+    Otherwise { audience: Audience },
     /// It is so already, by an entry with this seq and time.
     Done { seq: u64, time_ms: u64 },
     /// It is refused.
@@ -84,6 +92,14 @@ impl Act {
         }
     }
 
+    /// The entry that it comes to when that of [`Act::asked`] is refused to its caller and something less is not.
+    fn asked_otherwise(&self) -> Option<Asked> {
+        match self {
+            Self::Group(act) => act.asked_otherwise(),
+            Self::Mark(_) | Self::Target(_) => None,
+        }
+    }
+
     fn asked(&self) -> Asked {
         match self {
             Self::Group(act) => act.asked(),
@@ -111,10 +127,12 @@ impl Decider {
         act: &Act,
         late: bool,
     ) -> Result<Outcome, StoreError> {
-        let Asked { kind, tlvs, body } = act.asked();
-        let mut draft = Draft::new(kind, numbers, 0, channel, &tlvs, &body);
+        let (asked, otherwise) = (act.asked(), act.asked_otherwise());
+        let mut draft = asked.draft(numbers, channel);
+        let otherwise = otherwise.as_ref().map(|asked| asked.draft(numbers, channel));
         let Some(case) = self.case(origin, channel, true, late)? else { return Ok(Outcome::elsewhere()) };
-        if let Some(outcome) = case.admit(&draft) {
+        let known = otherwise.as_ref().and_then(|draft| case.known(draft));
+        if let Some(outcome) = known.or_else(|| case.admit(&draft)) {
             return Ok(outcome);
         }
         match act.decide(&case)? {
@@ -124,6 +142,15 @@ impl Decider {
                 draft.read = read;
                 case.accept(&draft, audience)
             }
+            Verdict::Otherwise { audience } => {
+                // Only what can come to something else is decided so.
+                case.accept(otherwise.as_ref().unwrap_or(&draft), audience)
+            }
         }
     }
+}
+
+/// For a method that no act is known for.
+const fn not_known() -> DecodeError {
+    DecodeError { reason: Reason::UnknownMethod, what: "method", at: 0 }
 }

@@ -6,8 +6,8 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use postrider_protocol::{
-    Channel, ChannelKind, DecodeError, Id, Image, ImageKind, Method, PINS, REACTIONS, Reason, TLV_BYTES,
-    TLV_COUNT, Tlvs,
+    Channel, ChannelKind, DecodeError, Id, Image, ImageKind, Method, PINS, REACTIONS, Reason, TLV_BYTES, TLV_COUNT,
+    Tlvs,
     packet::{CallPacket, targets},
     tag,
 };
@@ -94,9 +94,7 @@ impl TargetAct {
     pub(super) fn asked(&self) -> Asked {
         let about = |seq: u64| Tlvs::from_pairs([(tag::TARGET, &seq.to_be_bytes()[..])]);
         match self {
-            Self::Revoke { seq } => {
-                Asked { kind: ImageKind::Revoked.number(), tlvs: about(*seq), body: Vec::new() }
-            }
+            Self::Revoke { seq } => Asked { kind: ImageKind::Revoked.number(), tlvs: about(*seq), body: Vec::new() },
             Self::Edit(edit, tlvs) => {
                 let (seq, version) = (edit.seq.to_be_bytes(), edit.version.saturating_add(1).to_be_bytes());
                 let own = [(tag::TARGET, &seq[..]), (tag::VERSION, &version[..])];
@@ -194,7 +192,7 @@ fn refuse_in(
         if group.row.is_dismissed {
             return Ok(Some(Refusal::new(Reason::Dismissed, "the group was dismissed")));
         }
-        return Ok(if is_speaking { refuse_speaking(case, group) } else { None });
+        return Ok(if is_speaking { case.speaks().err() } else { None });
     }
     if is_revoke {
         return Ok(None);
@@ -203,17 +201,6 @@ fn refuse_in(
     let other = high.filter(|high| *high != case.origin.user).unwrap_or(low);
     let is_blocked = is_blocking || case.conversation(&other)?.is_some_and(|view| view.blocks);
     Ok(is_blocked.then(|| Refusal::new(Reason::Blocked, "one of the two blocks the other")))
-}
-
-fn refuse_speaking(case: &Case<'_>, group: &Group) -> Option<Refusal> {
-    let member = group.members.get(&case.origin.user)?;
-    let left_ms = member.muted_until_ms.saturating_sub(case.time_ms());
-    if left_ms > 0 {
-        let retry = u32::try_from(left_ms).unwrap_or(u32::MAX);
-        return Some(Refusal::later(Reason::Muted, retry, "muted in the group"));
-    }
-    let is_muted = group.row.is_muted && member.role == 0;
-    is_muted.then(|| Refusal::new(Reason::Muted, "everybody is muted in the group"))
 }
 
 fn role(group: &Group, user: &Id) -> u8 {

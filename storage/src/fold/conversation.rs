@@ -4,27 +4,29 @@ use bytes::Bytes;
 use postrider_protocol::{Id, Image, ImageKind, Reader, tag};
 
 use super::{
-    BLOCK_KIND, CONTACT_KIND, CONVERSATION_KIND, CURSOR_KIND, CURSORS, DEVICE_TAG, HIDE_KIND, HISTORY, Membership,
-    READ_KIND, REQUEST_KIND, contact, group::push_span, mark_of, request, seq_in_body,
+    BLOCK_KIND, CONTACT_KIND, CONVERSATION_KIND, CURSOR_KIND, CURSORS, DEVICE_TAG, HIDE_KIND, HISTORY, READ_KIND,
+    REQUEST_KIND, contact,
+    group::{is_leaving, push_span, role_given},
+    mark_of, request, seq_in_body,
 };
 use crate::{Contact, ConversationRow, Cursor, Span, Waiting};
 
 /// Only joining, waiting, blocking, contacts and the first entry of a person channel make a row.
 pub(super) fn apply(row: &mut Option<ConversationRow>, position: u64, user: &Id, image: &Image, read: u64) {
     let is_author = image.author() == *user;
-    match Membership::of(image) {
-        Membership::Join(users) if users.iter().any(|(joined, _)| joined == user) => {
+    match image.kind {
+        _ if role_given(image, user).is_some() => {
             row.get_or_insert_default().join(image.seq, read & HISTORY != 0);
         }
-        Membership::Leave(users) if users.contains(user) => {
+        _ if is_leaving(image, user) => {
             if let Some(row) = row {
                 row.visible_to = Some(image.seq);
             }
         }
         _ if image.seq == 1 && image.channel.side_of(user.as_bytes()).is_some() => _ = row.get_or_insert_default(),
-        _ if image.kind == REQUEST_KIND => row.get_or_insert_with(ConversationRow::outside).wait(image),
-        _ if image.kind == CONTACT_KIND => row.get_or_insert_default().relate(image, is_author),
-        _ if image.kind == BLOCK_KIND => row.get_or_insert_default().blocks = image.body.first() == Some(&1),
+        REQUEST_KIND => row.get_or_insert_with(ConversationRow::outside).wait(image),
+        CONTACT_KIND => row.get_or_insert_default().relate(image, is_author),
+        BLOCK_KIND => row.get_or_insert_default().blocks = image.body.first() == Some(&1),
         _ => {}
     }
     let Some(row) = row else { return };

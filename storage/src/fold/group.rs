@@ -42,39 +42,66 @@ fn sorted(users: Vec<Id>) -> Vec<Id> {
     users.into_iter().collect()
 }
 
-/// The body of a [`REQUEST_KIND`] entry.
-fn request_of(image: &Image) -> Option<(u8, Bytes, Vec<Id>)> {
+/// The role with which `user` joins by this image, if they do. Each row of a change asks for itself: nothing is copied.
+pub(super) fn role_given(image: &Image, user: &Id) -> Option<u8> {
+    match ImageKind::from_number(image.kind) {
+        Some(ImageKind::GroupCreated) if image.author() == *user => Some(OWNER),
+        Some(ImageKind::GroupCreated | ImageKind::MembersJoined) => lists(image, user).then_some(0),
+        _ => None,
+    }
+}
+
+/// Whether `user` leaves by this image.
+pub(super) fn is_leaving(image: &Image, user: &Id) -> bool {
+    let kind = ImageKind::from_number(image.kind);
+    matches!(kind, Some(ImageKind::MembersLeft | ImageKind::MembersRemoved)) && lists(image, user)
+}
+
+/// Whether the list of users that is the body of `image` has `user`.
+fn lists(image: &Image, user: &Id) -> bool {
+    let mut rest = image.body.get(2..).unwrap_or_default();
+    while let Some((len, after)) = rest.split_first() {
+        let Some((listed, after)) = after.split_at_checked(usize::from(*len)) else { return false };
+        if listed == user.as_bytes() {
+            return true;
+        }
+        rest = after;
+    }
+    false
+}
+
+/// The op and the text of a [`REQUEST_KIND`] entry, and a reader of what follows.
+fn request_of(image: &Image) -> Option<(u8, Bytes, Reader)> {
     let mut reader = Reader::new(image.body.clone());
     let (op, text) = (reader.u8("op").ok()?, reader.bytes16(usize::from(u16::MAX), "text").ok()?);
-    let users = groups::read_users(reader.bytes(reader.remaining(), "users").ok()?).ok()?;
-    Some((op, text, sorted(users)))
+    Some((op, text, reader))
 }
 
-/// The body of `ROLES_CHANGED`: a role and whose.
-fn roles_of(image: &Image) -> Option<(u8, Vec<Id>)> {
-    let mut reader = Reader::new(image.body.clone());
-    let role = reader.u8("role").ok()?;
-    Some((role, groups::read_users(reader.bytes(reader.remaining(), "users").ok()?).ok()?))
+/// Whom a [`REQUEST_KIND`] entry is about.
+fn requested(image: &Image) -> Option<Vec<Id>> {
+    let (_, _, mut reader) = request_of(image)?;
+    groups::read_users(reader.bytes(reader.remaining(), "users").ok()?).ok()
 }
 
-/// The body of `MEMBERS_MUTED`: until when, and who; nobody means everybody.
-fn muted_of(image: &Image) -> Option<(u64, Vec<Id>)> {
-    let mut reader = Reader::new(image.body.clone());
-    let until_ms = reader.u64("until").ok()?;
-    Some((until_ms, groups::read_users(reader.bytes(reader.remaining(), "users").ok()?).ok()?))
+/// Until when the body of `MEMBERS_MUTED` mutes.
+fn muted_until(image: &Image) -> Option<u64> {
+    Reader::new(image.body.clone()).u64("until").ok()
 }
 
 /// The new owner in the body of `OWNER_CHANGED`.
 fn owner_of(image: &Image) -> Option<Id> {
-    Id::read(&mut Reader::new(image.body.clone()), "owner").ok().map(|id| id.detached())
+    groups::read_owner_changed(image.body.clone()).ok().map(|id| id.detached())
 }
 
 pub(super) fn changed(image: &Image, keys: &mut Vec<StateKey>) {
-    let members = |users: Vec<Id>| users.into_iter().map(|user| StateKey::Member(user.detached()));
+    let members = |users: Vec<Id>| sorted(users).into_iter().map(StateKey::Member);
     match ImageKind::from_number(image.kind) {
         Some(ImageKind::GroupDismissed | ImageKind::GroupChanged) => keys.push(StateKey::Group),
-        Some(ImageKind::RolesChanged) => keys.extend(roles_of(image).into_iter().flat_map(|(_, users)| members(users))),
-        Some(ImageKind::MembersMuted) => match muted_of(image) {
+        Some(ImageKind::RolesChanged) => {
+            let changed = groups::read_roles_changed(image.body.clone());
+            keys.extend(changed.into_iter().flat_map(|(_, users)| members(users)));
+        }
+        Some(ImageKind::MembersMuted) => match groups::read_members_muted(image.body.clone()).ok() {
             Some((_, users)) if users.is_empty() => keys.push(StateKey::Group),
             Some((_, users)) => keys.extend(members(users)),
             None => {}
@@ -85,7 +112,7 @@ pub(super) fn changed(image: &Image, keys: &mut Vec<StateKey>) {
         }
         Some(ImageKind::NicknameChanged) => keys.push(StateKey::Member(image.author().detached())),
         _ if image.kind == REQUEST_KIND => {
-            for user in request_of(image).map(|(_, _, users)| users).unwrap_or_default() {
+            for user in sorted(requested(image).unwrap_or_default()) {
                 keys.extend([StateKey::Request(user.clone()), StateKey::Conversation(user)]);
             }
         }
@@ -117,14 +144,13 @@ pub(super) fn merged(before: &Tlvs, after: &Tlvs, tags: &[u16]) -> Tlvs {
 }
 
 pub(super) fn apply(row: &mut Option<GroupRow>, position: u64, image: &Image) {
-    const TAGS: [u16; 5] = [tag::NAME, tag::AVATAR, tag::ANNOUNCEMENT, tag::DESCRIPTION, tag::CUSTOM];
     let row = row.get_or_insert_default();
     row.position = position;
     match ImageKind::from_number(image.kind) {
         Some(ImageKind::GroupDismissed) => row.is_dismissed = true,
-        Some(ImageKind::MembersMuted) => row.is_muted = muted_of(image).is_some_and(|(until_ms, _)| until_ms > 0),
+        Some(ImageKind::MembersMuted) => row.muted_until_ms = muted_until(image).unwrap_or(row.muted_until_ms),
         _ => {
-            row.fields = merged(&row.fields, &image.tlvs, &TAGS);
+            row.fields = merged(&row.fields, &image.tlvs, &groups::TEXTS);
             let number = |tag| image.tlvs.get_u32(tag);
             row.join_mode = number(tag::JOIN_MODE).and_then(|mode| mode.try_into().ok()).unwrap_or(row.join_mode);
             row.shows_history = number(tag::HISTORY).map_or(row.shows_history, |history| history == 1);
@@ -134,14 +160,13 @@ pub(super) fn apply(row: &mut Option<GroupRow>, position: u64, image: &Image) {
 }
 
 pub(super) fn apply_member(row: &mut Option<MemberRow>, position: u64, user: &Id, image: &Image, read: u64) {
-    if let Membership::Join(users) = Membership::of(image) {
-        let Some((_, role)) = users.iter().find(|(joined, _)| joined == user) else { return };
+    if let Some(role) = role_given(image, user) {
         let author = image.author();
         let row = row.get_or_insert_default();
         if let Some(left) = row.left.take() {
             push_span(&mut row.earlier, Span { above: row.joined, through: left });
         }
-        (row.role, row.joined, row.joined_ms) = (*role, image.seq.saturating_sub(1), image.time_ms);
+        (row.role, row.joined, row.joined_ms) = (role, image.seq.saturating_sub(1), image.time_ms);
         row.inviter = (author != *user).then(|| author.detached());
         row.position = position;
         return;
@@ -150,10 +175,8 @@ pub(super) fn apply_member(row: &mut Option<MemberRow>, position: u64, user: &Id
     row.position = position;
     match ImageKind::from_number(image.kind) {
         Some(ImageKind::MembersLeft | ImageKind::MembersRemoved) => (row.left, row.role) = (Some(image.seq), 0),
-        Some(ImageKind::RolesChanged) => row.role = roles_of(image).map_or(row.role, |(role, _)| role),
-        Some(ImageKind::MembersMuted) => {
-            row.muted_until_ms = muted_of(image).map_or(row.muted_until_ms, |(until_ms, _)| until_ms);
-        }
+        Some(ImageKind::RolesChanged) => row.role = image.body.first().copied().unwrap_or(row.role),
+        Some(ImageKind::MembersMuted) => row.muted_until_ms = muted_until(image).unwrap_or(row.muted_until_ms),
         Some(ImageKind::OwnerChanged) => row.role = if owner_of(image).as_ref() == Some(user) { OWNER } else { ADMIN },
         Some(ImageKind::NicknameChanged) => row.nickname = Bytes::copy_from_slice(&image.body),
         Some(_) => row.read = row.read.max(public_mark(read)),
@@ -180,10 +203,9 @@ pub(super) fn push_span(earlier: &mut Vec<Span>, span: Span) {
     earlier.push(span);
 }
 
-pub(super) fn apply_request(row: &mut Option<RequestRow>, position: u64, user: &Id, image: &Image) {
+pub(super) fn apply_request(row: &mut Option<RequestRow>, position: u64, image: &Image) {
     let waits = (image.kind == REQUEST_KIND).then(|| request_of(image)).flatten();
-    let waits = waits.filter(|(op, _, users)| *op != request::END && users.contains(user));
-    *row = waits.map(|(op, text, _)| RequestRow {
+    *row = waits.filter(|(op, ..)| *op != request::END).map(|(op, text, _)| RequestRow {
         is_invitation: op == request::INVITE,
         by: image.author().detached(),
         text: Bytes::copy_from_slice(&text),

@@ -6,11 +6,14 @@ use std::collections::BTreeMap;
 
 use bytes::Bytes;
 use postrider_protocol::{
-    Channel, From, Id, Image, ImageKind, ImageView, Sender, SenderKind, Tlvs, image_flag, packet::groups,
+    Channel, From, Id, Image, ImageKind, ImageView, Sender, SenderKind, Tlvs, Writer as _, image_flag, packet::groups,
+    tag,
 };
 use postrider_storage::{
     ChannelRow, Crash, Entry, Found, Locator, MemoryDisk, OpenError, Opened, Options, Placed, SLOTS, SenderTable,
-    StateKey, StateRow, Store, Ticket, fold, open, open_memory,
+    StateKey, StateRow, Store, Ticket,
+    fold::{self, request},
+    open, open_memory,
 };
 
 pub fn options(path: impl Into<std::path::PathBuf>) -> Options {
@@ -130,7 +133,7 @@ impl Truth {
 
     /// Some entry of some kind, told by `dice`.
     pub fn some(&mut self, dice: u64) -> Placed {
-        let (a, b, c) = (dice % 7, (dice / 7) % 7, (dice / 49) % 11);
+        let (a, b, c) = (dice % 7, (dice / 7) % 7, (dice / 49) % 13);
         let user = id(&format!("user-{a}"));
         let other = id(&format!("user-{b}"));
         let channel = Channel::person(&user, &other);
@@ -167,8 +170,56 @@ impl Truth {
                 self.decide(fold::READ_KIND, &user, &channel, Tlvs::new(), &head, 0)
             }
             6 => self.message(a, b, &vec![b'x'; (dice % 9_000) as usize]),
+            11 if self.head(&group) > 0 => self.of_group(dice, &user, &other, &group),
+            12 if member(self, &other) => self.of_member(dice, &user, &other, &group),
             _ => self.message(a, b, format!("message {dice}").as_bytes()),
         }
+    }
+
+    /// Something about a group, or who waits in it.
+    fn of_group(&mut self, dice: u64, user: &Id, other: &Id, group: &Channel) -> Placed {
+        let users = [user.clone(), other.clone()];
+        let waits = |op| (fold::REQUEST_KIND, Tlvs::new(), request::body(op, &[b'?'; 40], &users));
+        let muted = {
+            let mut body = Vec::new();
+            groups::write_members_muted(&mut body, dice % 3, &[]);
+            body
+        };
+        let name = vec![b'n'; (dice % 100) as usize];
+        let set = [(tag::NAME, &name[..]), (tag::CUSTOM, &[b'c'; 900]), (tag::JOIN_MODE, &[0, 0, 0, 1])];
+        let (kind, tlvs, body) = match (dice / 637) % 7 {
+            0 => waits(request::ASK),
+            1 | 2 => waits(request::INVITE),
+            3 => waits(request::END),
+            4 => (ImageKind::MembersMuted as u8, Tlvs::new(), muted),
+            5 => (ImageKind::GroupDismissed as u8, Tlvs::new(), Vec::new()),
+            _ => (ImageKind::GroupChanged as u8, Tlvs::from_pairs(set), Vec::new()),
+        };
+        self.decide(kind, user, group, tlvs, &body, 0)
+    }
+
+    /// Something about a member.
+    fn of_member(&mut self, dice: u64, user: &Id, other: &Id, group: &Channel) -> Placed {
+        let (mut body, users) = (Vec::new(), std::slice::from_ref(other));
+        let kind = match (dice / 637) % 4 {
+            0 => {
+                groups::write_roles_changed(&mut body, (dice % 2) as u8, users);
+                ImageKind::RolesChanged
+            }
+            1 => {
+                groups::write_members_muted(&mut body, dice, users);
+                ImageKind::MembersMuted
+            }
+            2 => {
+                body.bytes8(other.as_bytes());
+                ImageKind::OwnerChanged
+            }
+            _ => {
+                body.extend(format!("called {dice}").bytes());
+                ImageKind::NicknameChanged
+            }
+        };
+        self.decide(kind as u8, user, group, Tlvs::new(), &body, 0)
     }
 
     /// Everything acknowledged is in the store, and nothing else.

@@ -4,6 +4,7 @@
 //! A test ends with a look at the server's log: a warning or an error that the test did not announce fails it.
 
 mod client;
+mod groups;
 mod server;
 mod token;
 mod wire;
