@@ -86,7 +86,7 @@ export const ConversationFlag = Object.freeze({
   DISMISSED: 256,
 });
 
-const SEND_FLAGS = ImageFlag.COUNTABLE | ImageFlag.SILENT | ImageFlag.MENTIONS | ImageFlag.MENTION_ALL;
+const SEND_FLAGS = ImageFlag.COUNTABLE | ImageFlag.SILENT | ImageFlag.MENTION_ALL | ImageFlag.MENTIONS;
 
 // --- packets -------------------------------------------------------------------------------------------------------
 
