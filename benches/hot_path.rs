@@ -16,9 +16,10 @@ use postrider::{
     lookup::Lookup,
     metrics::Metrics,
     outbox::OutboxBounds,
+    quota::{Limits as QuotaLimits, Quotas},
     rate::Rates,
     session::{Effect, Issuer, Session, Shared, Welcome},
-    slot::{Decider, MessageRules, Now, Rules},
+    slot::{Decider, DeviceRules, MessageRules, Now, Rules, Submission},
     view::View,
 };
 use postrider_protocol::{
@@ -76,11 +77,14 @@ impl World {
             postrider_storage::open_memory(&MemoryDisk::new(), &options).unwrap();
         let (view, hub, metrics) = (Arc::new(View::new(&slots)), Arc::new(Hub::default()), Arc::new(Metrics::new()));
         let bounds = Arc::new(OutboxBounds::new(1 << 18, 1_000, 1 << 28));
+        let (quotas, lookup) = (Arc::new(Quotas::new(QuotaLimits::default())), Lookup::new(store, Arc::clone(&view)));
         let rules = Rules {
             max_members: 500,
             messages: MessageRules::default(),
             busy_after_ms: 1_000,
             rates: Rates::new(0, 0),
+            quotas: Arc::clone(&quotas),
+            devices: DeviceRules { max: 10, token_ms: 1 },
             full: AtomicBool::new(false),
             metrics: Arc::clone(&metrics),
         };
@@ -88,6 +92,8 @@ impl World {
         let shared = Arc::new(Shared {
             hub: Arc::clone(&hub),
             view: Arc::clone(&view),
+            lookup: lookup.clone(),
+            quotas,
             bounds: Arc::clone(&bounds),
             workers: 1,
             timers: ServerTimers::default(),
@@ -95,7 +101,7 @@ impl World {
             metrics: Arc::clone(&metrics),
         });
         let mut world = Self {
-            decider: Decider::new(Lookup::new(store, Arc::clone(&view)), Arc::new(rules), &slots, 0, 1),
+            decider: Decider::new(lookup, Arc::new(rules), &slots, 0, 1),
             committer: Committer::new(log, &slots, view, Arc::clone(&metrics)),
             deliverer: Deliverer::new(hub, bounds, metrics),
             materialiser,
@@ -127,7 +133,8 @@ impl World {
         let mut bytes = Vec::new();
         connect.encode(&mut bytes);
         session.handle_bytes(NOW, bytes.into());
-        session.advance(NOW);
+        let effects = session.advance(NOW);
+        self.run(submissions(effects).collect());
         self.devices.push(Device { session, channel, number: 0, bytes: Vec::new() });
         self.write();
     }
@@ -175,15 +182,15 @@ impl World {
 
     /// From bytes that arrived to bytes in the outboxes.
     fn stages(&mut self, senders: usize) {
-        let mut submissions = Vec::new();
+        let mut all = Vec::new();
         for device in self.devices.iter_mut().take(senders) {
             device.session.handle_bytes(NOW, std::mem::take(&mut device.bytes).into());
-            for effect in device.session.advance(NOW) {
-                if let Effect::Submit(_, submission) = effect {
-                    submissions.push(submission);
-                }
-            }
+            all.extend(submissions(device.session.advance(NOW)));
         }
+        self.run(all);
+    }
+
+    fn run(&mut self, submissions: Vec<Submission>) {
         let mut batch = [self.decider.decide(NOW, submissions).unwrap()];
         let written = self.committer.commit(&mut batch).unwrap().unwrap();
         self.deliverer.deliver(&batch[0]);
@@ -201,6 +208,13 @@ impl World {
         }
         bytes
     }
+}
+
+fn submissions(effects: Vec<Effect>) -> impl Iterator<Item = Submission> {
+    effects.into_iter().filter_map(|effect| match effect {
+        Effect::Submit(_, submission) => Some(submission),
+        Effect::Read(_) => None,
+    })
 }
 
 fn user(number: u32) -> Id {

@@ -68,6 +68,8 @@ pub struct Identity {
     pub user: Id,
     /// The device that the token is bound to, if it is bound to one.
     pub device: Option<Id>,
+    /// When the token was issued, seconds since 1970.
+    pub issued_s: u64,
     /// The last second at which the token is good, leeway not counted.
     pub expires_s: u64,
 }
@@ -167,6 +169,7 @@ impl Verifier {
             tenant: claims.ten.unwrap_or(0),
             user: id(&claims.sub, "the claim sub is not an id")?,
             device: claims.dev.as_deref().map(|dev| id(dev, "the claim dev is not an id")).transpose()?,
+            issued_s: claims.iat,
             expires_s: claims.exp,
         })
     }

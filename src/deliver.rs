@@ -3,11 +3,14 @@
 
 use std::sync::Arc;
 
+use postrider_protocol::ChannelKind;
+use postrider_storage::{StateKey, StateRow};
+
 use crate::{
     hub::Hub,
     metrics::Metrics,
     outbox::{Frames, OutboxBounds},
-    slot::{Audience, Decided, Run},
+    slot::{Audience, Decided, Origin, Run},
 };
 
 /// See the module.
@@ -41,6 +44,9 @@ impl Deliverer {
     pub fn deliver(&self, decided: &Decided) {
         let (mut queued, mut dropped) = (0, 0);
         for (run, entries) in decided.iter() {
+            if !run.changes.is_empty() && run.channel.kind() == ChannelKind::User {
+                self.end_removed(run);
+            }
             let frames = Frames { bytes: decided.frames_of(entries), count: entries.len() };
             let mut tell = |user: &[u8]| {
                 self.hub.for_each(run.tenant, user, run.except, |outbox| {
@@ -74,5 +80,23 @@ impl Deliverer {
         self.metrics.deliveries.inc_by(queued);
         self.metrics.live_dropped.inc_by(dropped);
         self.metrics.outbound_queue_bytes.set(i64::try_from(self.bounds.total()).unwrap_or(i64::MAX));
+    }
+
+    /// Ends the sessions of devices that were removed: whose token is of before that.
+    fn end_removed(&self, run: &Run) {
+        let (user, _) = run.channel.ids();
+        let end = |is_it: &dyn Fn(&Origin) -> bool| self.hub.remove(run.tenant, user.as_bytes(), is_it);
+        for change in &run.changes {
+            match (&change.key, &change.row) {
+                (StateKey::Device(device), Some(StateRow::Device(row))) if row.removed_ms > 0 => {
+                    end(&|origin| origin.removable() == Some(device) && origin.token_ms <= row.removed_ms);
+                }
+                (StateKey::User, Some(StateRow::User(row))) if row.removed_ms > 0 => {
+                    let removed_ms = |origin: &Origin| row.removed_of(origin.removable());
+                    end(&|origin| removed_ms(origin) > 0 && origin.token_ms <= removed_ms(origin));
+                }
+                _ => {}
+            }
+        }
     }
 }

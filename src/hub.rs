@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError, RwLock};
 
-use postrider_protocol::Reason;
+use postrider_protocol::{Id, Reason, Tlvs, tag};
 
 use crate::{
     keyed::Keyed,
@@ -13,13 +13,28 @@ use crate::{
 
 const SHARDS: usize = 64;
 
-/// The receiving sessions of each (tenant, user).
-type Users = Keyed<Vec<Arc<Origin>>>;
+/// The sessions of each (tenant, user).
+#[derive(Debug, Default)]
+struct Users {
+    /// Those with a device, which receive.
+    receiving: Keyed<Vec<Arc<Origin>>>,
+    /// Those that only send and call.
+    others: Keyed<Vec<Arc<Origin>>>,
+}
+
+impl Users {
+    /// Those of the kind that `origin` is of.
+    fn like(&mut self, origin: &Origin) -> &mut Keyed<Vec<Arc<Origin>>> {
+        if origin.device.is_some() { &mut self.receiving } else { &mut self.others }
+    }
+}
 
 /// See the module.
 #[derive(Debug)]
 pub struct Hub {
     shards: Vec<RwLock<Users>>,
+    /// Platforms of which a user has at most so many devices connected.
+    platforms: Vec<(String, usize)>,
     connections: Vec<Mutex<Connections>>,
     /// What everybody is told, once the server stops.
     farewell: OnceLock<Farewell>,
@@ -30,15 +45,26 @@ type Connections = BTreeMap<u64, Arc<Outbox>>;
 
 impl Default for Hub {
     fn default() -> Self {
-        Self {
-            shards: (0..SHARDS).map(|_| RwLock::default()).collect(),
-            connections: (0..SHARDS).map(|_| Mutex::default()).collect(),
-            farewell: OnceLock::new(),
-        }
+        Self::new(Vec::new())
     }
 }
 
 impl Hub {
+    /// Nobody is online; of each of `platforms` a user may have so many devices connected at once, at least one.
+    #[must_use]
+    pub fn new(platforms: Vec<(String, usize)>) -> Self {
+        let shards = (0..SHARDS).map(|_| RwLock::default()).collect();
+        let connections = (0..SHARDS).map(|_| Mutex::default()).collect();
+        Self { shards, platforms, connections, farewell: OnceLock::new() }
+    }
+
+    /// Which of the limited platforms a device is of by what it tells; none for any other.
+    #[must_use]
+    pub fn platform(&self, told: &Tlvs) -> Option<u16> {
+        let name = told.get_text(tag::PLATFORM)?;
+        self.platforms.iter().position(|(platform, _)| platform == name)?.try_into().ok()
+    }
+
     /// Adds a connection, before anything is known of it.
     pub fn enter(&self, number: u64, outbox: &Arc<Outbox>) {
         if let Some(mut connections) = self.connections_with(number) {
@@ -67,11 +93,12 @@ impl Hub {
 
     /// Adds a session. One with a device receives from now on, and of two sessions of one device the one that was
     /// accepted earlier is closed with `REPLACED`: a CONNECT that was long under way does not end what came after it.
+    /// The same goes for the earliest of too many of one platform.
     pub fn register(&self, origin: &Arc<Origin>) {
-        let Some(device) = &origin.device else { return };
         let Some(shard) = self.shard(origin.tenant, origin.user.as_bytes()) else { return };
         let mut users = shard.write().unwrap_or_else(PoisonError::into_inner);
-        let sessions = users.get_or_default(origin.tenant, origin.user.as_bytes());
+        let sessions = users.like(origin).get_or_default(origin.tenant, origin.user.as_bytes());
+        let Some(device) = &origin.device else { return sessions.push(Arc::clone(origin)) };
         let is_late = |other: &Arc<Origin>| other.device.as_ref() == Some(device) && other.session > origin.session;
         if sessions.iter().any(is_late) {
             return origin.outbox.close(Reason::Replaced);
@@ -84,12 +111,47 @@ impl Hub {
             !replaced
         });
         sessions.push(Arc::clone(origin));
+        self.limit(sessions, origin.platform);
+    }
+
+    /// Closes the earliest of too many sessions of a platform.
+    fn limit(&self, sessions: &mut Vec<Arc<Origin>>, platform: Option<u16>) {
+        let Some((_, most)) = platform.and_then(|at| self.platforms.get(usize::from(at))) else { return };
+        loop {
+            let of_it = || sessions.iter().enumerate().filter(|(_, session)| session.platform == platform);
+            let Some((earliest, _)) = of_it().min_by_key(|(_, session)| session.session) else { return };
+            if of_it().count() <= *most {
+                return;
+            }
+            let detail = Some("another device of this platform connected".to_owned());
+            sessions.swap_remove(earliest).outbox.close(Farewell { detail, ..Reason::Replaced.into() });
+        }
+    }
+
+    /// Ends the sessions of a user that `is_it` says, because their device was removed.
+    pub fn remove(&self, tenant: u32, user: &[u8], is_it: impl Fn(&Origin) -> bool) {
+        let Some(shard) = self.shard(tenant, user) else { return };
+        let users = shard.read().unwrap_or_else(PoisonError::into_inner);
+        let all = [&users.receiving, &users.others].into_iter().filter_map(|sessions| sessions.get(tenant, user));
+        for session in all.flatten().filter(|session| is_it(session)) {
+            session.outbox.close(Reason::DeviceRemoved);
+        }
+    }
+
+    /// The devices of a user that are connected.
+    #[must_use]
+    pub fn devices(&self, tenant: u32, user: &[u8]) -> Vec<Id> {
+        let Some(shard) = self.shard(tenant, user) else { return Vec::new() };
+        let users = shard.read().unwrap_or_else(PoisonError::into_inner);
+        let sessions = users.receiving.get(tenant, user).into_iter().flatten();
+        sessions.filter_map(|session| session.device.clone()).collect()
     }
 
     /// Removes a session; later ones of the same device stay.
     pub fn unregister(&self, origin: &Origin) {
         let Some(shard) = self.shard(origin.tenant, origin.user.as_bytes()) else { return };
         let mut users = shard.write().unwrap_or_else(PoisonError::into_inner);
+        let users = users.like(origin);
         if let Some(sessions) = users.get_mut(origin.tenant, origin.user.as_bytes()) {
             sessions.retain(|session| session.session != origin.session);
             if sessions.is_empty() {
@@ -102,7 +164,7 @@ impl Hub {
     pub fn for_each(&self, tenant: u32, user: &[u8], except: u64, mut each: impl FnMut(&Outbox)) {
         let Some(shard) = self.shard(tenant, user) else { return };
         let users = shard.read().unwrap_or_else(PoisonError::into_inner);
-        for session in users.get(tenant, user).into_iter().flatten() {
+        for session in users.receiving.get(tenant, user).into_iter().flatten() {
             if session.session != except {
                 each(&session.outbox);
             }

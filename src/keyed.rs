@@ -118,6 +118,11 @@ impl<V> Keyed<V> {
         }
     }
 
+    /// Calls `each` with every value, in no particular order.
+    pub fn for_each(&self, mut each: impl FnMut(u32, &[u8], &V)) {
+        self.rows.iter().for_each(|row| each(row.tenant, &row.key, &row.value));
+    }
+
     /// How many values there are.
     #[must_use]
     pub fn len(&self) -> usize {

@@ -22,6 +22,7 @@ pub mod metrics;
 pub mod net;
 pub mod outbox;
 pub mod pipeline;
+pub mod quota;
 pub mod rate;
 pub mod reader;
 pub mod server;

@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use postrider_protocol::{Channel, Id};
 use postrider_storage::{
-    ConversationRow, Found, MemberRow, OfState, RequestRow, StateKey, Store, StoreError, TargetRow,
+    ConversationRow, DeviceRow, Found, MemberRow, OfState, RequestRow, StateKey, Store, StoreError, TargetRow, UserRow,
 };
 
 use crate::view::View;
@@ -86,6 +86,47 @@ impl Lookup {
             }
         }
         Ok(requests)
+    }
+
+    /// All of a user's views, by channel.
+    ///
+    /// # Errors
+    /// When the store cannot be read.
+    pub fn conversations(&self, tenant: u32, user: &Id) -> Result<BTreeMap<Channel, ConversationRow>, StoreError> {
+        let held = self.view.conversations(tenant, user);
+        let mut rows: BTreeMap<_, _> = self.store.conversations(tenant, user)?.into_iter().collect();
+        rows.extend(held);
+        Ok(rows)
+    }
+
+    /// What a user says of themselves; the default for who said nothing.
+    ///
+    /// # Errors
+    /// When the store cannot be read.
+    pub fn user(&self, tenant: u32, user: &Id) -> Result<UserRow, StoreError> {
+        Ok(self.row(tenant, &Channel::user(user), &StateKey::User)?.unwrap_or_default())
+    }
+
+    /// All device rows of a user, by id, those of removed devices too.
+    ///
+    /// # Errors
+    /// When the store cannot be read.
+    pub fn devices(&self, tenant: u32, user: &Id) -> Result<BTreeMap<Id, DeviceRow>, StoreError> {
+        let fresh = self.view.rows(tenant, &Channel::user(user));
+        let mut devices = self.store.devices(tenant, user)?.into_iter().collect();
+        fresh.overlay_devices(&mut devices);
+        Ok(devices)
+    }
+
+    /// When `device` of the user, or what has none, was last removed, alone or with all others; 0 if it never was.
+    ///
+    /// # Errors
+    /// When the store cannot be read.
+    pub fn removed_ms(&self, tenant: u32, user: &Id, device: Option<&Id>) -> Result<u64, StoreError> {
+        let all_ms = self.user(tenant, user)?.removed_of(device);
+        let Some(device) = device else { return Ok(all_ms) };
+        let row: Option<DeviceRow> = self.row(tenant, &Channel::user(user), &StateKey::Device(device.clone()))?;
+        Ok(row.map_or(all_ms, |row| row.removed_ms.max(all_ms)))
     }
 
     /// Everybody who is or was a member of a group, by id.

@@ -4,6 +4,7 @@
 mod call;
 mod groups;
 mod list;
+mod people;
 mod sync;
 mod targets;
 
@@ -15,7 +16,7 @@ use std::sync::{
 use postrider_protocol::{Channel, Id};
 use postrider_storage::{ConversationRow, Found, Store, StoreError};
 
-use crate::{lookup::Lookup, metrics::Metrics, view::View};
+use crate::{hub::Hub, lookup::Lookup, metrics::Metrics, quota::Quotas, view::View};
 
 /// Bounds of answers.
 #[derive(Clone, Copy, Debug)]
@@ -47,6 +48,8 @@ pub struct Reader {
     store: Arc<Store>,
     view: Arc<View>,
     lookup: Lookup,
+    hub: Arc<Hub>,
+    quotas: Arc<Quotas>,
     limits: ReadLimits,
     metrics: Arc<Metrics>,
     /// The latest time that was read at: what has gone away stays away when the clock goes back.
@@ -61,11 +64,11 @@ struct End {
 }
 
 impl Reader {
-    /// Over the view and the store behind it.
+    /// Over the view and the store behind it; `hub` tells which devices are online, `quotas` what was used.
     #[must_use]
-    pub fn new(lookup: Lookup, limits: ReadLimits, metrics: Arc<Metrics>) -> Self {
+    pub fn new(lookup: Lookup, hub: Arc<Hub>, quotas: Arc<Quotas>, limits: ReadLimits, metrics: Arc<Metrics>) -> Self {
         let (store, view) = (Arc::clone(lookup.store()), Arc::clone(lookup.view()));
-        Self { store, view, lookup, limits, metrics, latest_ms: AtomicU64::new(0) }
+        Self { store, view, lookup, hub, quotas, limits, metrics, latest_ms: AtomicU64::new(0) }
     }
 
     /// The time by which messages go away: never before one that was seen, in the log or by a reader.

@@ -23,10 +23,11 @@ use crate::{
     net::{drive::Services, listener::Listener, reads::Reads, tls::Certificates, transport::TransportKind},
     outbox::{Farewell, OutboxBounds},
     pipeline::{BatchLimits, Pipeline, Stages},
+    quota::{self, Quotas},
     rate::Rates,
     reader::{ReadLimits, Reader},
     session::{Issuer, Shared, Welcome},
-    slot::{Decider, MessageRules, Rules},
+    slot::{Decider, DeviceRules, MessageRules, Rules},
     view::View,
 };
 
@@ -34,6 +35,8 @@ use crate::{
 const BUSY_AFTER: Duration = Duration::from_secs(1);
 /// When clients of a server that stops should come back.
 const RETRY_AFTER_MS: u32 = 1_000;
+/// What was used of quotas is written to disk so often: a crash loses no more.
+const KEEP_QUOTAS_EVERY: Duration = Duration::from_secs(10);
 
 /// A running server.
 pub struct Server {
@@ -43,6 +46,8 @@ pub struct Server {
     stop: CancellationToken,
     drain: Duration,
     certificates: Option<Arc<Certificates>>,
+    quotas: Arc<Quotas>,
+    quota_file: quota::File,
 }
 
 impl Server {
@@ -55,7 +60,10 @@ impl Server {
         let verifier = Verifier::load(&config.auth.jwt)?;
         let certificates = load_certificates(config)?;
         let opened = open_storage(config)?;
-        let (services, pipeline) = assemble(config, opened, verifier, clock, metrics);
+        let quotas = Arc::new(Quotas::new(quota_limits(&config.limits.quota)));
+        let quota_file = quota::File::within(&config.storage.path);
+        quota_file.load(&quotas);
+        let (services, pipeline) = assemble(config, opened, verifier, clock, metrics, &quotas);
         let server = Self {
             services,
             pipeline,
@@ -63,7 +71,10 @@ impl Server {
             stop: CancellationToken::new(),
             drain: config.drain.timeout,
             certificates,
+            quotas,
+            quota_file,
         };
+        server.keep_quotas();
         for listener in server.listeners(config).await? {
             let addr = listener.addr().map_err(|error| error.to_string())?;
             tracing::info!(transport = listener.kind.name(), %addr, "listening");
@@ -99,8 +110,26 @@ impl Server {
         if !drained {
             return Err("connections were not done in time".to_owned());
         }
-        let joined = tokio::task::spawn_blocking(move || self.pipeline.join()).await;
-        joined.map_err(|error| error.to_string())
+        let joined = tokio::task::spawn_blocking(move || {
+            self.pipeline.join();
+            self.quota_file.save(&self.quotas);
+        });
+        joined.await.map_err(|error| error.to_string())
+    }
+
+    /// Keeps what was used of quotas, again and again until the server stops.
+    fn keep_quotas(&self) {
+        if !self.quotas.is_on() {
+            return;
+        }
+        let (quotas, file, stop) = (Arc::clone(&self.quotas), self.quota_file.clone(), self.stop.clone());
+        self.tracker.spawn(async move {
+            while tokio::time::timeout(KEEP_QUOTAS_EVERY, stop.cancelled()).await.is_err() {
+                let (quotas, file) = (Arc::clone(&quotas), file.clone());
+                // It is written again the next time when this was cut short.
+                let _ = tokio::task::spawn_blocking(move || file.save(&quotas)).await;
+            }
+        });
     }
 
     async fn listeners(&self, config: &Config) -> Result<Vec<Listener>, String> {
@@ -200,28 +229,20 @@ fn assemble(
     verifier: Verifier,
     clock: Clock,
     metrics: Arc<Metrics>,
+    quotas: &Arc<Quotas>,
 ) -> (Arc<Services>, Pipeline) {
     let Opened { log, store, materialiser, slots, report } = opened;
     let view = Arc::new(View::new(&slots));
     let lookup = Lookup::new(Arc::clone(&store), Arc::clone(&view));
-    let hub = Arc::new(Hub::default());
+    let platforms = config.devices.connected.iter();
+    let hub = Arc::new(Hub::new(platforms.map(|it| (it.name.clone(), it.most as usize)).collect()));
     let session = &config.session;
     let bounds = Arc::new(OutboxBounds::new(
         session.queue_bytes.as_usize(),
         session.queue_frames as usize,
         session.queue_total_bytes.as_usize(),
     ));
-    let rules = Arc::new(Rules {
-        max_members: config.groups.max_members as usize,
-        messages: MessageRules {
-            revoke_within_ms: millis(config.messages.revoke_within),
-            edit_within_ms: millis(config.messages.edit_within),
-        },
-        busy_after_ms: millis(BUSY_AFTER),
-        rates: Rates::new(config.limits.user_rate, config.limits.user_burst),
-        full: AtomicBool::new(false),
-        metrics: Arc::clone(&metrics),
-    });
+    let rules = Arc::new(rules(config, quotas, &metrics));
     let workers = workers(config);
     metrics.slots_owned.set(i64::try_from(slots.len()).unwrap_or(i64::MAX));
     let deciders =
@@ -246,16 +267,19 @@ fn assemble(
         reserve_bytes: config.storage.reserve_bytes.bytes(),
     };
     let (queues, pipeline) = stages.start();
+    let reader =
+        Reader::new(lookup.clone(), Arc::clone(&hub), Arc::clone(quotas), read_limits(config), Arc::clone(&metrics));
     let shared = Arc::new(Shared {
         hub,
         view: Arc::clone(&view),
+        lookup,
+        quotas: Arc::clone(quotas),
         bounds,
         workers,
         timers: timers(session),
         welcome: Welcome { verifier, limits: told_limits(config), issuer },
         metrics: Arc::clone(&metrics),
     });
-    let reader = Reader::new(lookup, read_limits(config), Arc::clone(&metrics));
     let services = Arc::new(Services {
         shared,
         queues,
@@ -265,6 +289,37 @@ fn assemble(
         slow_after_ms: millis(session.slow_after),
     });
     (services, pipeline)
+}
+
+fn rules(config: &Config, quotas: &Arc<Quotas>, metrics: &Arc<Metrics>) -> Rules {
+    let jwt = &config.auth.jwt;
+    Rules {
+        max_members: config.groups.max_members as usize,
+        messages: MessageRules {
+            revoke_within_ms: millis(config.messages.revoke_within),
+            edit_within_ms: millis(config.messages.edit_within),
+        },
+        busy_after_ms: millis(BUSY_AFTER),
+        rates: Rates::new(config.limits.user_rate, config.limits.user_burst),
+        quotas: Arc::clone(quotas),
+        devices: DeviceRules { max: config.devices.max.into(), token_ms: millis(jwt.max_ttl + jwt.leeway) },
+        full: AtomicBool::new(false),
+        metrics: Arc::clone(metrics),
+    }
+}
+
+fn quota_limits(quotas: &config::Quotas) -> quota::Limits {
+    let limit = |quota: &config::Quota| quota::Limit {
+        requests_per_minute: quota.requests_per_minute.into(),
+        bytes_per_day: quota.bytes_per_day.bytes(),
+        bytes_per_month: quota.bytes_per_month.bytes(),
+    };
+    quota::Limits {
+        user: limit(&quotas.user),
+        channel: limit(&quotas.channel),
+        connection: limit(&quotas.connection),
+        tenant: limit(&quotas.tenant),
+    }
 }
 
 fn timers(session: &config::Session) -> ServerTimers {

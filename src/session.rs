@@ -23,8 +23,10 @@ pub use read::ReadRequest;
 
 use crate::{
     hub::Hub,
+    lookup::Lookup,
     metrics::Metrics,
     outbox::{Farewell, Outbox, OutboxBounds},
+    quota::Quotas,
     slot::{Act, Command, Now, Origin, Submission, worker_of},
     view::View,
 };
@@ -44,6 +46,10 @@ pub struct Shared {
     pub hub: Arc<Hub>,
     /// What is committed.
     pub view: Arc<View>,
+    /// The same with the store behind it: which devices were removed.
+    pub lookup: Lookup,
+    /// What connections may use.
+    pub quotas: Arc<Quotas>,
     /// Bounds of outboxes.
     pub bounds: Arc<OutboxBounds>,
     /// How many workers decide.
@@ -251,7 +257,7 @@ impl Session {
             }
             ServerEvent::Connect(packet) => {
                 self.count(Kind::Connect, 1);
-                self.connect(now, &packet);
+                self.connect(now, &packet, work);
             }
             ServerEvent::Call(call) => {
                 self.count(Kind::Call, 1);
@@ -302,7 +308,7 @@ impl Session {
         if !method.changes() {
             return self.read(ServerEvent::Call(call), effects);
         }
-        match Act::read(method, &call, &origin.user) {
+        match Act::read(method, &call, &origin.user, origin.device.as_ref()) {
             Ok((channel, act)) => self.command(Command::Act { request, number, oldest, channel, act }, work),
             Err(error) => self.refuse_call(request, error.reason, &error.to_string()),
         }

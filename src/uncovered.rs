@@ -3,7 +3,8 @@
 
 use std::collections::BTreeMap;
 
-use postrider_storage::{OfState, StateKey, StateRow, TargetRow};
+use postrider_protocol::Id;
+use postrider_storage::{DeviceRow, OfState, StateKey, StateRow, TargetRow};
 
 /// A row as an entry left it; none when the entry removed it.
 #[derive(Clone, Debug)]
@@ -56,6 +57,17 @@ impl Uncovered {
             (StateKey::Target(seq), Some(StateRow::Target(row))) => Some((*seq, row)),
             _ => None,
         })
+    }
+
+    /// Makes devices that the store knows what they are here.
+    pub fn overlay_devices(&self, devices: &mut BTreeMap<Id, DeviceRow>) {
+        for (key, row) in self.of::<DeviceRow>(|key| matches!(key, StateKey::Device(_))) {
+            let StateKey::Device(device) = key else { continue };
+            match row {
+                Some(row) => _ = devices.insert(device.clone(), row.clone()),
+                None => _ = devices.remove(device),
+            }
+        }
     }
 
     /// The rows here of the kind `R`, ascending by key; none for one that was removed.

@@ -5,7 +5,10 @@
 //! channels. A reader looks here first and in the store second: what leaves here is in the store already.
 
 use std::collections::{BTreeMap, VecDeque};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{
+    Arc, Mutex, MutexGuard, PoisonError,
+    atomic::{AtomicU64, Ordering},
+};
 
 use bytes::Bytes;
 use postrider_protocol::{Channel, Id};
@@ -79,6 +82,8 @@ pub struct View {
     slots: Vec<Mutex<SlotView>>,
     /// Rows that the store does not cover, by user.
     conversations: Vec<Mutex<Keyed<Conversations>>>,
+    /// Rises when a user's own settings change.
+    people: AtomicU64,
 }
 
 impl View {
@@ -90,14 +95,16 @@ impl View {
             .map(|slot| Committed { epoch: slot.epoch, position: slot.position })
             .map(|committed| Mutex::new(SlotView { committed, channels: Keyed::default() }))
             .collect();
-        Self { slots, conversations: (0..SLOTS).map(|_| Mutex::default()).collect() }
+        let conversations = (0..SLOTS).map(|_| Mutex::default()).collect();
+        Self { slots, conversations, people: AtomicU64::new(1) }
     }
 
     /// Shows what has become durable: `decided` in this order is what `written` holds.
     pub fn commit(&self, decided: &[Decided], written: &Arc<Written>) {
-        let mut at = 0;
+        let (mut at, mut are_people_changed) = (0, false);
         for (run, entries) in decided.iter().flat_map(Decided::iter) {
             for change in &run.changes {
+                are_people_changed |= change.key == StateKey::User;
                 if let (StateKey::Conversation(user), Some(StateRow::Conversation(row))) = (&change.key, &change.row) {
                     let mut users = self.lock_conversations(run.tenant, user);
                     users.get_or_default(run.tenant, user.as_bytes()).insert(run.channel.clone(), row.clone());
@@ -112,6 +119,15 @@ impl View {
             }
             at += entries.len();
         }
+        if are_people_changed {
+            self.people.fetch_add(1, Ordering::AcqRel);
+        }
+    }
+
+    /// While this is the same, no user's own settings have changed. Never 0.
+    #[must_use]
+    pub fn people(&self) -> u64 {
+        self.people.load(Ordering::Acquire)
     }
 
     /// Lets go of what the store covers; `covered` tells the position for each slot.

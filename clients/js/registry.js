@@ -305,6 +305,16 @@ export const Method = Object.freeze({
   PRESENCE: 50,
   /** Which channel is on screen: its typing and receipts are told by NOTICE. */
   WATCH: 51,
+  /** Asks a user to become a contact. */
+  CONTACT_ASK: 60,
+  /** Accepts or refuses what a user asked. */
+  CONTACT_ANSWER: 61,
+  /** Ends a contact, or takes back what the caller asked. */
+  CONTACT_REMOVE: 62,
+  /** Sets what the caller calls a contact. */
+  CONTACT_NOTE: 63,
+  /** The caller's contacts and who waits to become one, a page at a time. */
+  CONTACTS: 64,
 });
 
 /** Kinds of images. */
@@ -447,6 +457,8 @@ export const Tlv = Object.freeze({
   RECEIPTS_PRIVATE: 0x0038,
   /** 1 when others do not learn whether the user is online, nor the user of others; else 0. */
   PRESENCE_PRIVATE: 0x0039,
+  /** 1 when only contacts may write to the user; else 0. */
+  CONTACTS_ONLY: 0x003a,
   /** How long to wait before coming back, milliseconds. */
   RETRY_AFTER_MS: 0x4001,
   /** Text for the developer: what is wrong and where. */
@@ -487,6 +499,7 @@ export const TlvForm = Object.freeze({
   0x0034: 'u64',
   0x0038: 'u32',
   0x0039: 'u32',
+  0x003a: 'u32',
   0x4001: 'u32',
   0x4002: 'text',
   0x4004: 'u64',

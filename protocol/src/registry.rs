@@ -489,11 +489,21 @@ pub enum Method {
     Presence = 50,
     /// Which channel is on screen: its typing and receipts are told by NOTICE.
     Watch = 51,
+    /// Asks a user to become a contact.
+    ContactAsk = 60,
+    /// Accepts or refuses what a user asked.
+    ContactAnswer = 61,
+    /// Ends a contact, or takes back what the caller asked.
+    ContactRemove = 62,
+    /// Sets what the caller calls a contact.
+    ContactNote = 63,
+    /// The caller's contacts and who waits to become one, a page at a time.
+    Contacts = 64,
 }
 
 impl Method {
     /// Every row, by number.
-    pub const ALL: [Self; 36] = [
+    pub const ALL: [Self; 41] = [
         Self::GroupCreate,
         Self::GroupAdd,
         Self::GroupRemove,
@@ -530,6 +540,11 @@ impl Method {
         Self::Usage,
         Self::Presence,
         Self::Watch,
+        Self::ContactAsk,
+        Self::ContactAnswer,
+        Self::ContactRemove,
+        Self::ContactNote,
+        Self::Contacts,
     ];
 
     /// The row with this number.
@@ -572,6 +587,11 @@ impl Method {
             44 => Some(Self::Usage),
             50 => Some(Self::Presence),
             51 => Some(Self::Watch),
+            60 => Some(Self::ContactAsk),
+            61 => Some(Self::ContactAnswer),
+            62 => Some(Self::ContactRemove),
+            63 => Some(Self::ContactNote),
+            64 => Some(Self::Contacts),
             _ => None,
         }
     }
@@ -622,6 +642,11 @@ impl Method {
             Self::Usage => "USAGE",
             Self::Presence => "PRESENCE",
             Self::Watch => "WATCH",
+            Self::ContactAsk => "CONTACT_ASK",
+            Self::ContactAnswer => "CONTACT_ANSWER",
+            Self::ContactRemove => "CONTACT_REMOVE",
+            Self::ContactNote => "CONTACT_NOTE",
+            Self::Contacts => "CONTACTS",
         }
     }
 }
@@ -652,7 +677,11 @@ impl Method {
             | Self::Pin
             | Self::Hide
             | Self::ProfileSet
-            | Self::DeviceRemove => true,
+            | Self::DeviceRemove
+            | Self::ContactAsk
+            | Self::ContactAnswer
+            | Self::ContactRemove
+            | Self::ContactNote => true,
             Self::GroupMembers
             | Self::GroupInfo
             | Self::GroupRequests
@@ -666,7 +695,8 @@ impl Method {
             | Self::Devices
             | Self::Usage
             | Self::Presence
-            | Self::Watch => false,
+            | Self::Watch
+            | Self::Contacts => false,
         }
     }
 }
@@ -964,6 +994,8 @@ pub mod tag {
     pub const RECEIPTS_PRIVATE: u16 = 0x0038;
     /// 1 when others do not learn whether the user is online, nor the user of others; else 0.
     pub const PRESENCE_PRIVATE: u16 = 0x0039;
+    /// 1 when only contacts may write to the user; else 0.
+    pub const CONTACTS_ONLY: u16 = 0x003a;
     /// How long to wait before coming back, milliseconds.
     pub const RETRY_AFTER_MS: u16 = 0x4001;
     /// Text for the developer: what is wrong and where.
@@ -1014,6 +1046,7 @@ impl TlvForm {
             | tag::MARKED_UNREAD
             | tag::RECEIPTS_PRIVATE
             | tag::PRESENCE_PRIVATE
+            | tag::CONTACTS_ONLY
             | tag::RETRY_AFTER_MS
             | tag::VERSION => Some(Self::U32),
             tag::REPLY_TO

@@ -133,6 +133,7 @@ impl Config {
             ("sync.page", self.sync.page.into(), 1),
             ("sync.page_max", self.sync.page_max.into(), self.sync.page.into()),
             ("groups.max_members", self.groups.max_members.into(), 1),
+            ("devices.max", self.devices.max.into(), 1),
             ("slots.queue", self.slots.queue.into(), 1),
             ("commit.batch_bytes", self.commit.batch_bytes.0, FRAME),
             ("commit.batch_entries", self.commit.batch_entries.into(), 1),
@@ -151,6 +152,9 @@ impl Config {
         }
         if self.slots.workers > 256 {
             problems.push("slots.workers: at most 256, the number of slots".to_owned());
+        }
+        if let Some(platform) = self.devices.connected.iter().find(|platform| platform.most == 0) {
+            problems.push(format!("devices.connected: at least 1 {}", platform.name));
         }
         if self.limits.user_rate > 0 && self.limits.user_burst == 0 {
             problems.push("limits.user_burst: must be at least 1 when limits.user_rate is set".to_owned());

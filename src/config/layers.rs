@@ -75,10 +75,17 @@ fn set_table(config: &mut Config, prefix: &str, table: &Table, source: &str, pro
     for (name, value) in table {
         let key = if prefix.is_empty() { name.clone() } else { format!("{prefix}.{name}") };
         match value {
-            Value::Table(inner) => set_table(config, &key, inner, source, problems),
+            Value::Table(inner) if !is_key(config, &key) => set_table(config, &key, inner, source, problems),
             value => set(config, &key, source, problems, |leaf| leaf.set_value(value)),
         }
     }
+}
+
+/// Whether there is a key called `key`: its value may be a table.
+fn is_key(config: &mut Config, key: &str) -> bool {
+    let mut found = false;
+    config.walk("", &[], &mut |name, _, _| found |= name == key);
+    found
 }
 
 /// Sets the one key called `key`, or says what is wrong with it.

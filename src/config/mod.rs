@@ -11,7 +11,7 @@ use std::{net::SocketAddr, path::PathBuf, time::Duration};
 
 pub use check::{Problems, is_loopback};
 pub use layers::{Layers, default_toml, docs};
-pub use setting::{LogFormat, LogLevel, NamedKey, Setting, Size};
+pub use setting::{LogFormat, LogLevel, NamedKey, Platform, Setting, Size};
 
 /// One key while the table is walked: where a value is set or shown.
 trait Leaf {
@@ -102,6 +102,8 @@ sections! {
         auth: Auth = Auth::default(),
         /// What a user may do.
         limits: Limits = Limits::default(),
+        /// The devices of a user.
+        devices: Devices = Devices::default(),
         /// One connection.
         session: Session = Session::default(),
         /// Catching up.
@@ -210,6 +212,35 @@ sections! {
         user_rate: u32 = 10,
         /// So many more at once.
         user_burst: u32 = 20,
+        /// What may be used in a time.
+        quota: Quotas = Quotas::default(),
+    }
+    /// What may be used in a time, by UTC: a command is charged to all of them or refused with QUOTA_EXCEEDED.
+    Quotas {
+        /// By a user, over all devices.
+        user: Quota = Quota::default(),
+        /// In a channel, by all of its users.
+        channel: Quota = Quota::default(),
+        /// By a connection.
+        connection: Quota = Quota::default(),
+        /// By all users of a tenant.
+        tenant: Quota = Quota::default(),
+    }
+    /// What may be used in a time.
+    Quota {
+        /// Messages and changes a minute; 0 is any number.
+        requests_per_minute: u32 = 0,
+        /// Their bytes a day, like `100MiB`; `0B` is any number.
+        bytes_per_day: Size = Size(0),
+        /// Their bytes a month, like `1GiB`; `0B` is any number.
+        bytes_per_month: Size = Size(0),
+    }
+    /// The devices of a user.
+    Devices {
+        /// Most devices of one user; the one not used for longest makes room for a new one.
+        max: u16 = 10,
+        /// Platforms of which so many devices of a user may be connected at once; a further one replaces the earliest.
+        connected: Vec<Platform> = Vec::new(),
     }
     /// One connection.
     Session {

@@ -3,6 +3,7 @@
 //! Text is what `--set` and the environment give; in a file a number stays a number, without quotes.
 
 use std::{
+    collections::BTreeMap,
     fmt,
     net::{SocketAddr, ToSocketAddrs},
     path::PathBuf,
@@ -259,6 +260,40 @@ impl Setting for Vec<NamedKey> {
             |key: &NamedKey| format!("{{ kid = {}, secret_file = {} }}", quoted(&key.kid), key.secret_file.show());
         let parts: Vec<String> = self.iter().map(key).collect();
         format!("[{}]", parts.join(", "))
+    }
+}
+
+/// A platform of which so many devices of a user may be connected at once.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Platform {
+    /// What its devices tell in the TLV `PLATFORM`.
+    pub name: String,
+    /// So many, at least one.
+    pub most: u32,
+}
+
+impl Setting for Vec<Platform> {
+    const KIND: &'static str = "a table like { ios = 1, web = 3 }; in text ios=1,web=3";
+    fn from_text(text: &str) -> Result<Self, String> {
+        let platform = |part: &str| match part.trim().split_once('=') {
+            Some((name, most)) if !name.is_empty() => Ok((name.trim().to_owned(), u32::from_text(most)?)),
+            _ => Err(format!("expected PLATFORM=NUMBER, found {part:?}")),
+        };
+        let parts = text.split(',').filter(|part| !part.trim().is_empty()).map(platform);
+        // As a table has them: each once, ascending.
+        let table: BTreeMap<_, _> = parts.collect::<Result<_, String>>()?;
+        Ok(table.into_iter().map(|(name, most)| Platform { name, most }).collect())
+    }
+    fn from_value(value: &Value) -> Result<Self, String> {
+        let table = value.as_table().ok_or_else(|| expected(Self::KIND, value))?;
+        let platform =
+            |(name, most): (&String, &Value)| Ok(Platform { name: name.clone(), most: u32::from_value(most)? });
+        table.iter().map(platform).collect()
+    }
+    fn show(&self) -> String {
+        let parts: Vec<String> =
+            self.iter().map(|platform| format!("{} = {}", quoted(&platform.name), platform.most)).collect();
+        if parts.is_empty() { "{}".to_owned() } else { format!("{{ {} }}", parts.join(", ")) }
     }
 }
 

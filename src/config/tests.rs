@@ -46,6 +46,8 @@ fn defaults_are_those_of_the_specification() {
     assert_eq!(config.limits.user_burst, 20);
     assert_eq!((config.sync.page, config.sync.page_max), (50, 100));
     assert_eq!(config.groups.max_members, 500);
+    assert_eq!((config.devices.max, &config.devices.connected[..]), (10, &[][..]));
+    assert_eq!(config.limits.quota, Quotas::default(), "quotas are off");
     assert_eq!(config.listeners.max_connections, 20_000);
     assert_eq!(config.listeners.tcp.addr, None, "a listener runs only if its addr is set");
     assert!(config.auth.jwt.secret_file.is_none() && config.auth.jwt.keys.is_empty(), "there is no default secret");
@@ -103,6 +105,17 @@ fn every_problem_is_told_at_once() {
 }
 
 #[test]
+fn platforms_are_a_table_in_a_file_and_pairs_in_text() {
+    let ios = Platform { name: "ios".into(), most: 1 };
+    let web = Platform { name: "web".into(), most: 3 };
+    for file in ["[devices.connected]\nweb = 3\nios = 1\n", "[devices]\nconnected = { ios = 1, web = 3 }\n"] {
+        assert_eq!(layers(&[file], &[], &[]).unwrap().devices.connected, [ios.clone(), web.clone()]);
+    }
+    let config = layers(&["[devices]\nconnected = { tv = 1 }\n"], &[], &["devices.connected=web=3, ios=1"]).unwrap();
+    assert_eq!(config.devices.connected, [ios, web], "a later layer is the whole table");
+}
+
+#[test]
 fn a_missing_file_is_told_by_name() {
     let layers = Layers { files: vec!["/nowhere/p.toml".into()], ..Layers::default() };
     assert!(layers.read().unwrap_err().to_string().contains("/nowhere/p.toml"));
@@ -134,6 +147,8 @@ fn values_of_a_wrong_kind_say_what_is_expected() {
         ("listeners.allow_plaintext=yes", "true or false"),
         ("log.level=loud", "error, warn, info"),
         ("auth.jwt.keys=k1", "KID=FILE"),
+        ("devices.connected=ios", "PLATFORM=NUMBER"),
+        ("limits.quota.user.bytes_per_day=10", "KiB"),
     ] {
         let problem = problem(&[], &[], &[set]);
         assert!(problem.contains(set.split('=').next().unwrap()) && problem.contains(expected), "{problem}");
@@ -144,6 +159,8 @@ fn values_of_a_wrong_kind_say_what_is_expected() {
         "[listeners]\nallow_plaintext = \"true\"\n",
         "[listeners.ws]\norigins = \"https://a\"\n",
         "[auth.jwt]\nkeys = [{ kid = \"a\" }]\n",
+        "[devices.connected]\nios = \"1\"\n",
+        "[devices]\nconnected = 1\n",
         "[auth.jwt]\nkeys = [{ kid = \"a\", secret_file = \"b\", alg = \"none\" }]\n",
     ] {
         problem(&[file], &[], &[]);
@@ -168,6 +185,7 @@ fn the_default_file_reads_back_as_the_defaults() {
     config.auth.jwt.keys = vec![NamedKey { kid: "k\"1".into(), secret_file: "a b".into() }];
     config.listeners.ws.origins = vec!["https://chat.example.org".into()];
     config.session.slow_after = Duration::from_millis(1_500);
+    config.devices.connected = [("a b", 3), ("ios", 1)].map(|(name, most)| Platform { name: name.into(), most }).into();
     assert_eq!(layers(&[&config.to_toml()], &[], &[]).unwrap(), config);
 }
 
@@ -209,7 +227,9 @@ fn an_open_http_address_is_a_warning() {
 #[test]
 fn values_that_do_not_fit_together_are_refused() {
     type Change = fn(&mut Config);
-    let cases: [(Change, &str); 12] = [
+    let cases: [(Change, &str); 14] = [
+        (|c| c.devices.max = 0, "devices.max"),
+        (|c| c.devices.connected = Setting::from_text("ios=0").unwrap(), "devices.connected"),
         (|c| c.auth.jwt.secret_file = None, "auth.jwt.secret_file"),
         (|c| c.listeners.tls.addr = "127.0.0.1:1".parse().ok(), "tls.cert_file"),
         (|c| c.auth.jwt.leeway = Duration::from_secs(61), "auth.jwt.leeway"),

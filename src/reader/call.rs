@@ -9,6 +9,7 @@ use postrider_protocol::{
 use postrider_storage::StoreError;
 
 use super::{Asker, Reader};
+use crate::quota::Connection;
 
 /// Bytes of rows that fit into a page beside everything else of its frame.
 pub(super) const PAGE_BYTES: usize = ANSWER_BYTES - 4_096;
@@ -47,12 +48,47 @@ impl From<DecodeError> for Answer {
     }
 }
 
+/// Why a CALL is not answered with fields.
+pub(super) enum No {
+    /// For this reason, with what is wrong for the developer.
+    Refused(Reason, &'static str),
+    /// The store cannot be read.
+    Failed(StoreError),
+}
+
+impl From<StoreError> for No {
+    fn from(error: StoreError) -> Self {
+        Self::Failed(error)
+    }
+}
+
+impl From<DecodeError> for No {
+    fn from(error: DecodeError) -> Self {
+        Self::Refused(Reason::Malformed, error.what)
+    }
+}
+
+/// An answer that is fields or a refusal.
+fn answer(fields: Result<Vec<u8>, No>) -> Result<Answer, StoreError> {
+    match fields {
+        Ok(fields) => Ok(Answer::Fields(fields)),
+        Err(No::Refused(reason, detail)) => Ok(Answer::refused(reason, detail)),
+        Err(No::Failed(error)) => Err(error),
+    }
+}
+
 impl Reader {
-    /// The answer to a CALL that changes nothing, at `now_ms` (since 1970).
+    /// The answer to a CALL that changes nothing, at `now_ms` (since 1970); `usage` is what the connection used.
     ///
     /// # Errors
     /// When the store cannot be read.
-    pub fn call(&self, asker: &Asker, call: &CallPacket, now_ms: u64) -> Result<Packet, StoreError> {
+    pub fn call(
+        &self,
+        asker: &Asker,
+        call: &CallPacket,
+        usage: Option<&Connection>,
+        now_ms: u64,
+    ) -> Result<Packet, StoreError> {
         let fields = call.fields.clone();
         let answer = match Method::from_number(call.method) {
             Some(Method::GroupMembers) => self.group_members(asker, fields)?,
@@ -60,6 +96,11 @@ impl Reader {
             Some(Method::GroupRequests) => self.group_requests(asker, fields)?,
             Some(Method::Pins) => self.pins(asker, fields, now_ms)?,
             Some(Method::Edits) => self.edits(asker, fields, now_ms)?,
+            Some(Method::Profiles) => answer(self.profiles(asker, fields))?,
+            Some(Method::Devices) => answer(self.devices(asker, fields))?,
+            Some(Method::Blocked) => answer(self.blocked(asker, fields))?,
+            Some(Method::Contacts) => answer(self.contacts(asker, fields))?,
+            Some(Method::Usage) => answer(self.usage(asker, fields, usage, now_ms))?,
             _ => Answer::refused(Reason::UnknownMethod, "method"),
         };
         let (reason, fields, tlvs) = match answer {
@@ -69,6 +110,16 @@ impl Reader {
             }
         };
         Ok(Packet::Reply(ReplyPacket { request: call.request, reason, seq: 0, time_ms: 0, fields, tlvs }))
+    }
+}
+
+impl Reader {
+    /// The first page of `all`, and whether there is more.
+    pub(super) fn page<T>(&self, all: impl Iterator<Item = T>) -> (Vec<T>, bool) {
+        let mut page: Vec<T> = all.take(self.limits.page_max + 1).collect();
+        let more = page.len() > self.limits.page_max;
+        page.truncate(self.limits.page_max);
+        (page, more)
     }
 }
 

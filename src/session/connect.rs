@@ -6,16 +6,17 @@ use std::sync::{
 };
 
 use postrider_protocol::{
-    Reason, Sender, Tlvs, VERSION,
+    Channel, Id, Reason, Sender, Tlvs, VERSION,
     packet::{ConnackPacket, ConnectPacket, Limits, Packet},
     tag,
 };
+use postrider_storage::{DeviceRow, StateKey, StoreError, fold};
 
-use super::Session;
+use super::{Session, Work};
 use crate::{
     auth::{Identity, Verifier},
     outbox::Farewell,
-    slot::{Now, Origin, Stuck},
+    slot::{Command, Now, Origin, Stuck, is_news},
 };
 
 /// What CONNACK tells, and who may come.
@@ -64,9 +65,13 @@ impl Issuer {
 }
 
 impl Session {
-    pub(super) fn connect(&mut self, now: Now, packet: &ConnectPacket) {
-        match self.authenticate(now, packet) {
-            Ok(identity) => self.welcome(now, packet, identity),
+    pub(super) fn connect(&mut self, now: Now, packet: &ConnectPacket, work: &mut Work) {
+        let welcomed = self.authenticate(now, packet).and_then(|identity| {
+            self.check_removed(packet, &identity)?;
+            self.welcome(now, packet, &identity)
+        });
+        match welcomed {
+            Ok(()) => self.note_device(now, &packet.tlvs, work),
             Err((reason, detail)) => {
                 self.shared.metrics.auth_failure(reason);
                 let tlvs = Tlvs::from_pairs([(tag::DETAIL, detail.as_bytes())]);
@@ -87,7 +92,7 @@ impl Session {
         }
     }
 
-    fn authenticate(&self, now: Now, packet: &ConnectPacket) -> Result<Identity, (Reason, String)> {
+    fn authenticate(&self, now: Now, packet: &ConnectPacket) -> Result<Identity, Refused> {
         if !(packet.version_min..=packet.version_max).contains(&VERSION) {
             return Err((Reason::VersionUnsupported, format!("this server speaks version {VERSION}")));
         }
@@ -106,7 +111,20 @@ impl Session {
         Ok(identity)
     }
 
-    fn welcome(&mut self, now: Now, packet: &ConnectPacket, identity: Identity) {
+    /// Refuses a token that was issued before its device was removed.
+    fn check_removed(&self, packet: &ConnectPacket, identity: &Identity) -> Result<(), Refused> {
+        let device = packet.device.as_ref().or(identity.device.as_ref());
+        match self.shared.lookup.removed_ms(identity.tenant, &identity.user, device) {
+            Ok(removed_ms) if removed_ms == 0 || token_ms(identity) > removed_ms => Ok(()),
+            Ok(_) => Err((Reason::DeviceRemoved, "the device was removed after the token was issued".to_owned())),
+            Err(error) => {
+                tracing::error!(%error, "reading failed");
+                Err((Reason::Internal, "reading failed".to_owned()))
+            }
+        }
+    }
+
+    fn welcome(&mut self, now: Now, packet: &ConnectPacket, identity: &Identity) -> Result<(), Refused> {
         let welcome = &self.shared.welcome;
         let sender = if packet.sender.is_request() {
             Sender::issue(packet.sender.kind(), welcome.issuer.stamp(now.wall_ms))
@@ -117,7 +135,11 @@ impl Session {
             session: self.number,
             tenant: identity.tenant,
             user: identity.user.detached(),
-            device: packet.device.as_ref().map(postrider_protocol::Id::detached),
+            device: packet.device.as_ref().map(Id::detached),
+            bound: identity.device.as_ref().filter(|_| packet.device.is_none()).map(|id| Box::new(id.detached())),
+            token_ms: token_ms(identity),
+            platform: packet.device.as_ref().and_then(|_| self.shared.hub.platform(&packet.tlvs)),
+            usage: self.shared.quotas.connection(),
             sender,
             outbox: Arc::clone(&self.outbox),
             stuck: Stuck::default(),
@@ -126,6 +148,11 @@ impl Session {
         });
         // In the hub before CONNACK leaves: nothing that is committed from here on is missed by both LIST and RECV.
         self.shared.hub.register(&origin);
+        // A removal since the first look would not have found it there.
+        if let Err(refused) = self.check_removed(packet, identity) {
+            self.shared.hub.unregister(&origin);
+            return Err(refused);
+        }
         self.shared.metrics.sessions.inc();
         self.answer(&Packet::Connack(ConnackPacket {
             reason: Reason::Ok,
@@ -140,5 +167,29 @@ impl Session {
         }));
         self.origin = Some(origin);
         self.machine.accepted(now.mono_ms);
+        Ok(())
     }
+
+    /// Tells the user's own slot that the device came, when that is news. Nobody waits for it.
+    fn note_device(&self, now: Now, told: &Tlvs, work: &mut Work) {
+        let Some(origin) = &self.origin else { return };
+        let Some(device) = &origin.device else { return };
+        let (channel, fields, lookup) = (Channel::user(&origin.user), fold::of_device(told), &self.shared.lookup);
+        let look = || -> Result<bool, StoreError> {
+            let known: Option<DeviceRow> = lookup.row(origin.tenant, &channel, &StateKey::Device(device.clone()))?;
+            let all_ms = lookup.user(origin.tenant, &origin.user)?.removed_of(Some(device));
+            Ok(is_news(known.as_ref(), all_ms, &fields, now.wall_ms))
+        };
+        // What cannot be read now is noted the next time.
+        if look().unwrap_or(false) {
+            self.command(Command::Came { channel, fields }, work);
+        }
+    }
+}
+
+/// Why a CONNECT is refused: the reason, and the detail.
+type Refused = (Reason, String);
+
+const fn token_ms(identity: &Identity) -> u64 {
+    identity.issued_s.saturating_mul(1_000)
 }

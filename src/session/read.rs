@@ -30,7 +30,7 @@ impl ReadRequest {
         let answer = match &*self.event {
             ServerEvent::List(ask) => reader.list(&asker, ask, now_ms),
             ServerEvent::Sync(ask) => reader.sync(&asker, ask, now_ms),
-            ServerEvent::Call(call) => reader.call(&asker, call, now_ms),
+            ServerEvent::Call(call) => reader.call(&asker, call, self.origin.usage.as_deref(), now_ms),
             _ => return,
         };
         let answer = answer.unwrap_or_else(|error| {

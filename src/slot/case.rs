@@ -12,11 +12,12 @@ use super::{
     decide::{Now, Rules},
     decided::{Accepted, Audience, Decided, Group, Shared},
     dedup::{Known, look_up},
+    door::Door,
     draft::Draft,
     members::Member,
     state::{ChannelState, Parts},
 };
-use crate::{lookup::Lookup, uncovered::Change};
+use crate::{lookup::Lookup, quota::Charged, uncovered::Change};
 
 /// A connection whose user sends more than they may is not read for so long: refusing costs nearly as much as
 /// storing. No longer than an honest client is told to wait.
@@ -81,6 +82,20 @@ impl Case<'_> {
             }
         }
         refusal
+    }
+
+    /// Charges what a numbered command uses, if it may be used. Everything else was decided: what is charged becomes an
+    /// entry, and what is refused is not charged.
+    fn over_quota(&self, draft: &Draft<'_>) -> Option<Refusal> {
+        let (quotas, origin) = (&self.rules.quotas, self.origin);
+        if !quotas.is_on() || draft.number == 0 {
+            return None;
+        }
+        let who = Charged { tenant: origin.tenant, user: &origin.user, channel: draft.channel };
+        let bytes = (draft.tlvs.as_bytes().len() + draft.body.len()) as u64;
+        let over = quotas.charge(who, origin.usage.as_deref(), bytes, self.now.wall_ms).err()?;
+        origin.stuck.refuse(draft.number, Reason::QuotaExceeded);
+        Some(Refusal::later(Reason::QuotaExceeded, over.retry_after_ms, over.scope.detail()))
     }
 
     /// A state row of the channel as it is decided.
@@ -163,12 +178,15 @@ impl Case<'_> {
         group.members.contains_key(&self.origin.user).then_some(group)
     }
 
-    /// Gives the next seq and position, writes the frame, and folds the entry into the rows of its channel. An audience
+    /// Charges the quotas, gives the next seq and position, writes the frame, and folds the entry into the rows of its channel. An audience
     /// of members becomes that of before and after when members come or go.
     ///
     /// # Errors
     /// When a row cannot be read; then the process must end.
     pub(super) fn accept(self, draft: &Draft<'_>, mut audience: Audience) -> Result<Outcome, StoreError> {
+        if let Some(refusal) = self.over_quota(draft) {
+            return Ok(Outcome::Refused(refusal));
+        }
         let Self { store, origin, now, decided, slot, parts, .. } = self;
         let Parts { end, channel, senders } = parts;
         let is_plain = draft.is_plain(channel.head);
@@ -181,6 +199,9 @@ impl Case<'_> {
         if !is_plain {
             let image = draft.image(origin, place);
             changes = fold_rows(store, origin.tenant, channel, place.position, &image, draft.read)?;
+            if matches!(draft.kind, fold::BLOCK_KIND | fold::CONTACT_KIND) {
+                channel.door = Door::default();
+            }
             if let Some((before, after)) = regroup(channel, &changes) {
                 audience = match audience {
                     Audience::Members(_) if before.members.len() != after.members.len() => {

@@ -5,10 +5,10 @@ use std::sync::{
     atomic::{AtomicBool, AtomicU64, Ordering},
 };
 
-use postrider_protocol::{Channel, Id, Reason, Sender, packet::SendPacket};
+use postrider_protocol::{Channel, Id, Reason, Sender, Tlvs, packet::SendPacket};
 
 use super::act::Act;
-use crate::outbox::Outbox;
+use crate::{outbox::Outbox, quota::Connection};
 
 /// Who asks: one authenticated connection. Shared by its session, the hub and what is on its way for it.
 #[derive(Debug)]
@@ -21,6 +21,14 @@ pub struct Origin {
     pub user: Id,
     /// Its device; none for a connection that only sends and calls.
     pub device: Option<Id>,
+    /// For a connection that only sends and calls, the device that its token names.
+    pub bound: Option<Box<Id>>,
+    /// When its token was issued, milliseconds since 1970.
+    pub token_ms: u64,
+    /// Which of the platforms that are limited it is of, see [`crate::hub::Hub::platform`].
+    pub platform: Option<u16>,
+    /// What it used of its quotas; none while connections have none.
+    pub usage: Option<Box<Connection>>,
     /// The sender that its commands are numbered under.
     pub sender: Sender,
     /// Where its answers and live frames go.
@@ -34,6 +42,12 @@ pub struct Origin {
 }
 
 impl Origin {
+    /// The device whose removal ends it.
+    #[must_use]
+    pub fn removable(&self) -> Option<&Id> {
+        self.device.as_ref().or(self.bound.as_deref())
+    }
+
     /// When its sender was issued, milliseconds since 1970: the upper 44 bits of the stamp.
     #[must_use]
     pub const fn issued_ms(&self) -> u64 {
@@ -101,6 +115,13 @@ pub enum Command {
         /// The device holds everything up to here.
         seq: u64,
     },
+    /// The device came; not answered.
+    Came {
+        /// The user's own.
+        channel: Channel,
+        /// What it tells.
+        fields: Tlvs,
+    },
 }
 
 impl Command {
@@ -109,7 +130,7 @@ impl Command {
     pub const fn channel(&self) -> &Channel {
         match self {
             Self::Send(packet) => &packet.channel,
-            Self::Act { channel, .. } | Self::Cursor { channel, .. } => channel,
+            Self::Act { channel, .. } | Self::Cursor { channel, .. } | Self::Came { channel, .. } => channel,
         }
     }
 }

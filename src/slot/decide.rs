@@ -12,11 +12,12 @@ use super::{
     case::Case,
     command::{Answers, Command, Origin, Submission},
     decided::{Audience, Decided},
+    device::DeviceRules,
     draft::{Draft, check_packet},
     state::Slot,
     worker_of,
 };
-use crate::{lookup::Lookup, metrics::Metrics, rate::Rates};
+use crate::{lookup::Lookup, metrics::Metrics, quota::Quotas, rate::Rates};
 
 /// Two clocks, read once for each batch.
 #[derive(Clone, Copy, Debug)]
@@ -38,6 +39,10 @@ pub struct Rules {
     pub messages: MessageRules,
     /// How much each user may send.
     pub rates: Rates,
+    /// How much users, channels, connections and tenants may use.
+    pub quotas: Arc<Quotas>,
+    /// What holds for the devices of each user.
+    pub devices: DeviceRules,
     /// Set while there is too little space to store anything.
     pub full: AtomicBool,
     /// Counters.
@@ -129,6 +134,7 @@ impl Decider {
                 outcome.write_reply(out, *request);
             }
             Command::Cursor { channel, seq } => self.cursor(origin, channel, *seq)?,
+            Command::Came { fields, .. } => self.came(origin, fields)?,
         }
         Ok(())
     }
@@ -156,14 +162,17 @@ impl Decider {
         let expiring = if tlvs.get(tag::LIFETIME_MS).is_some() { image_flag::EXPIRING } else { 0 };
         let flags = packet.flags | expiring;
         let mut draft = Draft::new(message, numbers, flags, &packet.channel, tlvs, &packet.body);
-        let Some(case) = self.case(origin, draft.channel, true, late)? else { return Ok(Outcome::elsewhere()) };
+        let Some(mut case) = self.case(origin, draft.channel, true, late)? else { return Ok(Outcome::elsewhere()) };
         if let Some(outcome) = case.admit(&draft) {
             return Ok(outcome);
         }
         let audience = match draft.channel.kind() {
-            ChannelKind::Person if draft.channel.side_of(origin.user.as_bytes()).is_some() => Ok(Audience::Person),
+            ChannelKind::Person => match draft.channel.side_of(origin.user.as_bytes()) {
+                Some(side) => case.shut(side)?.map_or(Ok(Audience::Person), Err),
+                None => Err(Refusal::no_channel()),
+            },
             ChannelKind::Group => case.speaks().map(|group| Audience::Members(Arc::clone(group))),
-            _ => Err(Refusal::no_channel()),
+            ChannelKind::User => Err(Refusal::no_channel()),
         };
         let audience = match audience {
             Ok(audience) => audience,

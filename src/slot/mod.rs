@@ -9,6 +9,8 @@ mod cursor;
 mod decide;
 mod decided;
 mod dedup;
+mod device;
+mod door;
 mod draft;
 mod members;
 mod state;
@@ -17,6 +19,7 @@ pub use act::Act;
 pub use command::{Answers, Command, Origin, Stuck, Submission};
 pub use decide::{Decider, MessageRules, Now, Rules};
 pub use decided::{Accepted, Audience, Decided, Group, Run};
+pub use device::{DeviceRules, is_news};
 pub use members::{Member, Members};
 
 /// Which worker, of `workers`, owns `slot`.

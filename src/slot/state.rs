@@ -6,7 +6,7 @@ use std::{cell::Cell, sync::Arc};
 use postrider_protocol::{Channel, ChannelKind, Id};
 use postrider_storage::{GroupRow, OfState, SenderTable, SlotState, StateKey, Store, StoreError, plant};
 
-use super::{decided::Group, members::Member};
+use super::{decided::Group, door::Door, members::Member};
 use crate::{keyed::Keyed, uncovered::Uncovered};
 
 /// A slot lets go of covered rows when it holds more than this many.
@@ -25,6 +25,8 @@ pub(super) struct ChannelState {
     pub group: Option<Arc<Group>>,
     /// How many wait in a group, once somebody asked.
     pub waiting: Cell<Option<usize>>,
+    /// Who of the two users of a person channel may write to the other.
+    pub door: Door,
     /// State rows that were changed and may not be in the store yet.
     pub rows: Uncovered,
 }
@@ -147,5 +149,6 @@ fn load_channel(store: &Store, tenant: u32, channel: &Channel) -> Result<Channel
     }
     let row = row.unwrap_or_default();
     let (channel, rows) = (channel.detached(), Uncovered::default());
-    Ok(ChannelState { channel, head: row.head, position: row.position, group, waiting: Cell::default(), rows })
+    let (waiting, door) = (Cell::default(), Door::default());
+    Ok(ChannelState { channel, head: row.head, position: row.position, group, waiting, door, rows })
 }

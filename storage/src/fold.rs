@@ -29,12 +29,12 @@ pub const CONVERSATION_KIND: u8 = 131;
 pub const HIDE_KIND: u8 = 132;
 /// A control entry by which its author blocks the other one of a person channel, or ends it: on u8.
 pub const BLOCK_KIND: u8 = 133;
-/// A control entry about contacts in a person channel: op u8 ([`contact`]), note bytes8.
+/// A control entry about contacts in a person channel: op u8 ([`contact`]), text bytes16.
 pub const CONTACT_KIND: u8 = 134;
 /// A control entry in a user's own channel with the fields of the profile that change.
 pub const USER_KIND: u8 = 135;
 /// A control entry in a user's own channel: the device of TLV [`DEVICE_TAG`] came, with what it tells; the body names a
-/// device that makes room for it.
+/// device that makes room for it: that one is forgotten, but for the time when it was removed.
 pub const DEVICE_KIND: u8 = 136;
 /// A control entry in a user's own channel: the device in its body is removed, or with an empty body all but that of TLV
 /// [`DEVICE_TAG`].
@@ -83,13 +83,13 @@ pub mod request {
 
 /// The first byte of the body of a [`CONTACT_KIND`] entry.
 pub mod contact {
-    /// The author asks the other one.
+    /// The author asks the other one, who reads the text; it accepts what the other one asked, if they did.
     pub const ASK: u8 = 1;
     /// The author accepts what the other one asked.
     pub const ACCEPT: u8 = 2;
     /// The two are no contacts, and neither asks.
     pub const END: u8 = 3;
-    /// The author's note.
+    /// The text is the author's note.
     pub const NOTE: u8 = 4;
 }
 
@@ -205,6 +205,7 @@ pub fn changed(image: &Image, read: u64) -> Vec<StateKey> {
         None => match image.kind {
             CURSOR_KIND | READ_KIND => of_author(&mut keys),
             CONVERSATION_KIND | HIDE_KIND | BLOCK_KIND => keys.push(StateKey::Conversation(author())),
+            CONTACT_KIND if image.body.first() == Some(&contact::NOTE) => keys.push(StateKey::Conversation(author())),
             CONTACT_KIND => keys.extend(sides(&image.channel)),
             REQUEST_KIND => group::changed(image, &mut keys),
             USER_KIND | DEVICE_KIND | DEVICE_REMOVED_KIND => person::changed(image, &mut keys),

@@ -164,13 +164,26 @@ pub struct UserRow {
     pub receipts_private: bool,
     /// Others do not learn whether they are online, nor they of others.
     pub presence_private: bool,
+    /// Only contacts may write to them.
+    pub contacts_only: bool,
     /// When all devices but [`UserRow::kept`] were removed; 0 while they never were. Their tokens issued up to then are
     /// not accepted.
     pub removed_ms: u64,
     /// The device that was not removed then.
     pub kept: Option<Id>,
+    /// When that one was removed with all others before; 0 if it never was.
+    pub kept_removed_ms: u64,
     /// The position of the last entry it covers.
     pub position: u64,
+}
+
+impl UserRow {
+    /// When `device`, or what has none, was last removed together with all others; 0 if it never was. Its tokens issued
+    /// up to then are not accepted.
+    #[must_use]
+    pub fn removed_of(&self, device: Option<&Id>) -> u64 {
+        if device.is_some() && device == self.kept.as_ref() { self.kept_removed_ms } else { self.removed_ms }
+    }
 }
 
 /// A device of a user.
@@ -182,10 +195,18 @@ pub struct DeviceRow {
     pub first_ms: u64,
     /// When it last came, to a day.
     pub last_ms: u64,
-    /// When it was removed; 0 while it is not. Tokens issued up to then are not accepted.
+    /// When it was last removed by itself; 0 if it never was. Tokens issued up to then are not accepted.
     pub removed_ms: u64,
     /// The position of the last entry it covers.
     pub position: u64,
+}
+
+impl DeviceRow {
+    /// Whether it has not come back since it was removed, by itself or, at `all_ms`, with all others.
+    #[must_use]
+    pub const fn is_removed(&self, all_ms: u64) -> bool {
+        self.last_ms <= self.removed_ms || self.last_ms <= all_ms
+    }
 }
 
 /// How far one device of a user has a channel.
@@ -230,7 +251,7 @@ pub struct ConversationRow {
     pub blocks: bool,
     /// What the other one of this person channel is to the user.
     pub contact: Contact,
-    /// What the user calls the contact; UTF-8.
+    /// What the user calls the contact; while the other one asks to become one, what they say. UTF-8.
     pub note: Bytes,
     /// Position of the last change of anything but cursors.
     pub changed: u64,

@@ -304,8 +304,10 @@ impl Row for UserRow {
         out.bytes16(self.fields.as_bytes());
         out.u8(u8::from(self.receipts_private));
         out.u8(u8::from(self.presence_private));
+        out.u8(u8::from(self.contacts_only));
         out.u64(self.removed_ms);
         out.bytes8(self.kept.as_ref().map_or(&[], Id::as_bytes));
+        out.u64(self.kept_removed_ms);
         out.u64(self.position);
     }
 
@@ -314,8 +316,10 @@ impl Row for UserRow {
             fields: read_tlvs(r)?,
             receipts_private: read_flag(r)?,
             presence_private: read_flag(r)?,
+            contacts_only: read_flag(r)?,
             removed_ms: r.u64("removed")?,
             kept: Id::read_optional(r, "kept")?.map(|id| id.detached()),
+            kept_removed_ms: r.u64("kept removed")?,
             position: r.u64("position")?,
         })
     }
@@ -356,7 +360,7 @@ impl Row for ConversationRow {
         write_spans(out, &self.hidden);
         out.u8(u8::from(self.blocks));
         out.u8(self.contact as u8);
-        out.bytes8(&self.note);
+        out.bytes16(&self.note);
         out.u64(self.changed);
         out.u64(self.position);
         out.u8(u8::try_from(self.cursors.len()).unwrap_or(u8::MAX));
@@ -394,7 +398,7 @@ impl Row for ConversationRow {
                 3 => Contact::Yes,
                 _ => Contact::No,
             },
-            note: r.bytes8("note")?,
+            note: r.bytes16(usize::from(u16::MAX), "note")?,
             changed: r.u64("changed")?,
             position: r.u64("position")?,
             cursors: (0..r.u8("cursors")?).map(|_| cursor(r)).collect::<Result<_, DecodeError>>()?,

@@ -151,8 +151,8 @@ fn a_cursor_that_moved_on_is_stored_within_ten_seconds() {
         bob.recvack(&channel, seq);
     }
     bob.ping();
-    // Three messages and the first cursor; then the last one, in its time.
-    until("the cursor", || (server.metric(COMMITTED) >= 5.0).then_some(()));
+    // Bob's phone, three messages and the first cursor; then the last one, in its time.
+    until("the cursor", || (server.metric(COMMITTED) >= 6.0).then_some(()));
     server.crash_and_restart();
     let mut bob = Client::connect(&server, Via::Tcp, "bob", "phone");
     assert_eq!(bob.listed(&channel).unwrap().sync_from, 3);

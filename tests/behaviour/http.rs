@@ -2,7 +2,7 @@
 
 use postrider_protocol::Reason;
 
-use crate::harness::{Client, Server, Via, channel_of};
+use crate::harness::{Client, Server, Via, channel_of, until};
 
 #[test]
 fn health_and_metrics_are_told() {
@@ -22,7 +22,8 @@ fn health_and_metrics_are_told() {
         alice.send(&channel_of("alice", "bob"), "x");
     }
     assert_eq!(alice.try_send(&channel_of("carol", "bob"), "x").reason, Reason::NoChannel);
-    assert_eq!(server.metric("postrider_entries_committed_total"), 3.0);
+    // The messages, and that the two devices came.
+    until("the entries", || (server.metric("postrider_entries_committed_total") == 5.0).then_some(()));
     assert_eq!(server.metric("postrider_connections{transport=\"tcp\"}"), 1.0);
     assert_eq!(server.metric("postrider_connections{transport=\"wss\"}"), 1.0);
     assert_eq!(server.metric("postrider_connections{transport=\"ws\"}"), 0.0);

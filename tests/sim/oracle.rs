@@ -231,7 +231,9 @@ impl Oracle {
         let seq = fold::seq_in_body(image).unwrap_or_default();
         if image.kind == fold::READ_KIND {
             self.mark(image, seq);
-        } else if let Some(device) = image.tlvs.get(fold::DEVICE_TAG) {
+        } else if let Some(device) = image.tlvs.get(fold::DEVICE_TAG)
+            && image.kind == fold::CURSOR_KIND
+        {
             let device = Id::new(Bytes::copy_from_slice(device)).expect("a device");
             let cursor = self.cursors.entry((channel, user, device)).or_default();
             *cursor = seq.max(*cursor);

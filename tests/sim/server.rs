@@ -14,10 +14,11 @@ use postrider::{
     lookup::Lookup,
     metrics::Metrics,
     outbox::{Farewell, OutboxBounds},
+    quota::{Limits as QuotaLimits, Quotas},
     rate::Rates,
     reader::{ReadLimits, Reader},
     session::{Effect, Issuer, ReadRequest, Session, Shared, Welcome},
-    slot::{Decided, Decider, MessageRules, Now, Rules, Submission},
+    slot::{Decided, Decider, DeviceRules, MessageRules, Now, Rules, Submission},
     view::View,
 };
 use postrider_protocol::{
@@ -162,11 +163,14 @@ impl Server {
         let hub = Arc::new(Hub::default());
         let bounds = Arc::new(OutboxBounds::new(sizes.queue_bytes, sizes.queue_frames, sizes.total_bytes));
         let metrics = Arc::new(Metrics::new());
+        let quotas = Arc::new(Quotas::new(QuotaLimits::default()));
         let rules = Arc::new(Rules {
             max_members: 5,
             messages: MessageRules::default(),
             busy_after_ms: 1_000,
             rates: Rates::new(sizes.user_rate, 20),
+            quotas: Arc::clone(&quotas),
+            devices: DeviceRules { max: 2, token_ms: 86_460_000 },
             full: AtomicBool::new(false),
             metrics: Arc::clone(&metrics),
         });
@@ -178,6 +182,8 @@ impl Server {
         let shared = Arc::new(Shared {
             hub: Arc::clone(&hub),
             view: Arc::clone(&view),
+            lookup: lookup.clone(),
+            quotas: Arc::clone(&quotas),
             bounds: Arc::clone(&bounds),
             workers,
             timers: ServerTimers::default(),
@@ -191,10 +197,10 @@ impl Server {
             committer: Committer::new(log, &slots, Arc::clone(&view), Arc::clone(&metrics)),
             deliveries: VecDeque::new(),
             written: VecDeque::new(),
-            deliverer: Deliverer::new(hub, bounds, Arc::clone(&metrics)),
+            deliverer: Deliverer::new(Arc::clone(&hub), bounds, Arc::clone(&metrics)),
             materialiser,
             reads: Vec::new(),
-            reader: Reader::new(lookup.clone(), limits, metrics),
+            reader: Reader::new(lookup.clone(), hub, quotas, limits, metrics),
             connections: BTreeMap::new(),
             shared,
             store,

@@ -2,6 +2,8 @@
 
 #[path = "describe_groups.rs"]
 mod of_groups;
+#[path = "people.rs"]
+mod people;
 
 use bytes::Bytes;
 use postrider_protocol::{
@@ -254,7 +256,7 @@ fn of_target(what: &str) -> Method {
             let items: Value = page.items.iter().map(item).collect();
             Ok((written(|out| page.write(out)), json!({ "items": items, "more": page.more })))
         },
-        _ => of_groups::method(what).unwrap_or_else(|| panic!("no such method vector: {what}")),
+        _ => of_groups::method(what).unwrap_or_else(|| people::method(what)),
     }
 }
 

@@ -174,6 +174,7 @@ pub fn methods() -> Value {
         ("elements: an image, what was made of it, more", "elements", elements),
         ("read: a group, the highest seq", "read", b"\x02\x04team\0\x1f\xff\xff\xff\xff\xff\xff".to_vec()),
     ];
+    let valid = valid.into_iter().chain(people());
     let malformed_reads = [
         ("read: channel of one user", "read", b"\x03\x05alice\0\0\0\0\0\0\0\x09".to_vec()),
         ("revoke: seq 0", "revoke", [&pair[..], &[0; 8]].concat()),
@@ -204,9 +205,69 @@ pub fn methods() -> Value {
         })
         .collect();
     let malformed: Value = malformed
+        .into_iter()
+        .chain(malformed_people())
         .map(|(name, what, bytes)| json!({ "name": name, "what": what, "hex": describe::hex(&bytes) }))
         .collect();
     json!({ "valid": valid, "malformed": malformed })
+}
+
+type Vector = (&'static str, &'static str, Vec<u8>);
+
+/// A length of two bytes and so many letters.
+fn letters(len: u16) -> Vec<u8> {
+    [&len.to_be_bytes()[..], &vec![b'x'; usize::from(len)]].concat()
+}
+
+fn people() -> Vec<Vector> {
+    let used = [&b"\x01\x01"[..], &[0; 48]].concat();
+    vec![
+        ("user: bob", "user", b"\x03bob".to_vec()),
+        ("optional: none", "optional", b"\0".to_vec()),
+        ("optional: a device", "optional", b"\x05phone".to_vec()),
+        ("switch: on", "switch", b"\x03bob\x01".to_vec()),
+        ("switch: off", "switch", b"\x03bob\0".to_vec()),
+        ("ask: without a text", "ask", b"\x03bob\0\0".to_vec()),
+        ("ask: the longest text", "ask", [b"\x03bob".to_vec(), letters(256)].concat()),
+        ("note: the longest note", "note", [b"\x03bob".to_vec(), letters(128)].concat()),
+        ("profiles: nobody", "profiles", b"\0\0".to_vec()),
+        ("profiles: a name, and nothing", "profiles", b"\0\x02\x03bob\0\x07\0\x21\0\x03Bob\x03eve\0\0".to_vec()),
+        ("devices: none", "devices", b"\0\0".to_vec()),
+        (
+            "devices: a phone",
+            "devices",
+            b"\0\x01\x05phone\0\0\0\0\0\0\0\x07\0\0\0\0\0\0\0\x09\x01\0\0\x07\0\x10\0\x03ios".to_vec(),
+        ),
+        ("blocked: one, more", "blocked", b"\0\x01\x03bob\x01".to_vec()),
+        ("contacts: none", "contacts", b"\0\0\0".to_vec()),
+        ("contacts: of each state", "contacts", b"\0\x03\x01a\x01\0\0\x01b\x02\0\x02hi\x01c\x03\0\0\0".to_vec()),
+        ("usage: the caller", "usage", Vec::new()),
+        ("usage: a group too", "usage", b"\x02\x04team".to_vec()),
+        ("used: quotas are off", "used", b"\0".to_vec()),
+        ("used: a user", "used", used),
+    ]
+}
+
+fn malformed_people() -> Vec<Vector> {
+    vec![
+        ("user: nobody", "user", b"\0".to_vec()),
+        ("user: a byte too many", "user", b"\x03bob\0".to_vec()),
+        ("optional: nothing at all", "optional", Vec::new()),
+        ("switch: 2", "switch", b"\x03bob\x02".to_vec()),
+        ("switch: without a flag", "switch", b"\x03bob".to_vec()),
+        ("ask: 257 bytes", "ask", [b"\x03bob".to_vec(), letters(257)].concat()),
+        ("ask: not UTF-8", "ask", b"\x03bob\0\x01\xff".to_vec()),
+        ("note: 129 bytes", "note", [b"\x03bob".to_vec(), letters(129)].concat()),
+        ("profiles: 65,535 of them in no bytes", "profiles", b"\xff\xff".to_vec()),
+        ("profiles: half a TLV", "profiles", b"\0\x01\x03bob\0\x02\0\x21".to_vec()),
+        ("devices: online is 2", "devices", b"\0\x01\x01p\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\x02\0\0\0".to_vec()),
+        ("blocked: more is 2", "blocked", b"\0\0\x02".to_vec()),
+        ("contacts: state 0", "contacts", b"\0\x01\x01a\0\0\0\0".to_vec()),
+        ("contacts: state 4", "contacts", b"\0\x01\x01a\x04\0\0\0".to_vec()),
+        ("usage: a user's own channel", "usage", b"\x03\x05alice".to_vec()),
+        ("used: scope 4", "used", [&b"\x01\x04"[..], &[0; 48]].concat()),
+        ("used: 255 scopes in no bytes", "used", b"\xff".to_vec()),
+    ]
 }
 
 pub fn streams() -> Value {

@@ -6,10 +6,12 @@ pub mod groups;
 mod list;
 pub mod marks;
 mod notice;
+pub mod people;
 mod send;
 mod small;
 mod sync;
 pub mod targets;
+pub mod usage;
 
 use alloc::vec::Vec;
 

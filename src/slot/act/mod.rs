@@ -3,6 +3,7 @@
 
 mod group;
 mod mark;
+mod person;
 mod target;
 
 use postrider_protocol::{Channel, DecodeError, Id, Method, Reason, Tlvs, packet::CallPacket};
@@ -10,6 +11,7 @@ use postrider_storage::StoreError;
 
 use group::GroupAct;
 use mark::MarkAct;
+use person::PersonAct;
 use target::TargetAct;
 
 use super::{
@@ -30,6 +32,8 @@ pub enum Act {
     Mark(MarkAct),
     /// About a message.
     Target(TargetAct),
+    /// About users.
+    Person(PersonAct),
 }
 
 /// The entry that an act comes to when it is accepted: the same for the same fields, so that a repetition is known.
@@ -78,15 +82,29 @@ impl From<Refusal> for Verdict {
 }
 
 impl Act {
-    /// What a CALL of `method`, which changes something, asks for, and the channel that decides it.
+    /// What a CALL of `method`, which changes something, by `user` on `device` asks for, and the channel that decides it.
     ///
     /// # Errors
     /// `MALFORMED` when the fields do not follow the method's layout.
-    pub fn read(method: Method, call: &CallPacket, user: &Id) -> Result<(Channel, Self), DecodeError> {
+    pub fn read(
+        method: Method,
+        call: &CallPacket,
+        user: &Id,
+        device: Option<&Id>,
+    ) -> Result<(Channel, Self), DecodeError> {
         match method {
             Method::Read => MarkAct::read(method, call.fields.clone()).map(|(channel, act)| (channel, Self::Mark(act))),
             Method::Revoke | Method::Edit | Method::React | Method::Pin | Method::Hide => {
                 TargetAct::read(method, call).map(|(channel, act)| (channel, Self::Target(act)))
+            }
+            Method::ProfileSet
+            | Method::DeviceRemove
+            | Method::Block
+            | Method::ContactAsk
+            | Method::ContactAnswer
+            | Method::ContactRemove
+            | Method::ContactNote => {
+                PersonAct::read(method, call, user, device).map(|(channel, act)| (channel, Self::Person(act)))
             }
             _ => GroupAct::read(method, call.fields.clone(), user).map(|(group, act)| (group, Self::Group(act))),
         }
@@ -96,7 +114,7 @@ impl Act {
     fn asked_otherwise(&self) -> Option<Asked> {
         match self {
             Self::Group(act) => act.asked_otherwise(),
-            Self::Mark(_) | Self::Target(_) => None,
+            Self::Mark(_) | Self::Target(_) | Self::Person(_) => None,
         }
     }
 
@@ -105,6 +123,7 @@ impl Act {
             Self::Group(act) => act.asked(),
             Self::Mark(act) => act.asked(),
             Self::Target(act) => act.asked(),
+            Self::Person(act) => act.asked(),
         }
     }
 
@@ -113,6 +132,7 @@ impl Act {
             Self::Group(act) => act.decide(case),
             Self::Mark(act) => act.decide(case),
             Self::Target(act) => act.decide(case),
+            Self::Person(act) => act.decide(case),
         }
     }
 }

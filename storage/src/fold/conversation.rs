@@ -76,16 +76,21 @@ impl ConversationRow {
     }
 
     fn relate(&mut self, image: &Image, is_author: bool) {
-        match image.body.first() {
-            Some(&contact::ASK) => self.contact = if is_author { Contact::Asked } else { Contact::Asking },
-            Some(&contact::ACCEPT) => self.contact = Contact::Yes,
-            Some(&contact::NOTE) if is_author => {
-                let mut reader = Reader::new(image.body.slice(1..));
-                self.note = reader.bytes8("note").map(|note| Bytes::copy_from_slice(&note)).unwrap_or_default();
+        let mut reader = Reader::new(image.body.clone());
+        let Ok(op) = reader.u8("op") else { return };
+        let text = reader.bytes16(usize::from(u16::MAX), "text").unwrap_or_default();
+        let text = Bytes::copy_from_slice(&text);
+        (self.contact, self.note) = match (op, self.contact, is_author) {
+            // Two who ask each other are contacts.
+            (contact::ASK, Contact::Asking, true) | (contact::ASK, Contact::Asked, false) | (contact::ACCEPT, ..) => {
+                (Contact::Yes, Bytes::new())
             }
-            Some(&contact::NOTE) | None => {}
-            Some(_) => (self.contact, self.note) = (Contact::No, Bytes::new()),
-        }
+            (contact::ASK, Contact::No | Contact::Asked, true) => (Contact::Asked, Bytes::new()),
+            (contact::ASK, Contact::No | Contact::Asking, false) => (Contact::Asking, text),
+            (contact::NOTE, state, true) => (state, text),
+            (contact::END, ..) => (Contact::No, Bytes::new()),
+            _ => return,
+        };
     }
 
     fn set(&mut self, position: u64, image: &Image) {

@@ -54,13 +54,16 @@ pub(super) fn apply(row: &mut Option<UserRow>, position: u64, image: &Image) {
     let row = row.get_or_insert_default();
     row.position = position;
     if image.kind == DEVICE_REMOVED_KIND {
-        (row.removed_ms, row.kept) = (image.time_ms, device_of(image));
+        let kept = device_of(image);
+        row.kept_removed_ms = row.removed_of(kept.as_ref());
+        (row.removed_ms, row.kept) = (image.time_ms, kept);
         return;
     }
     row.fields = merged(&row.fields, &image.tlvs, &PROFILE_TAGS);
     let flag = |tag, before| image.tlvs.get_u32(tag).map_or(before, |value| value == 1);
     row.receipts_private = flag(tag::RECEIPTS_PRIVATE, row.receipts_private);
     row.presence_private = flag(tag::PRESENCE_PRIVATE, row.presence_private);
+    row.contacts_only = flag(tag::CONTACTS_ONLY, row.contacts_only);
 }
 
 pub(super) fn apply_device(row: &mut Option<DeviceRow>, position: u64, device: &Id, image: &Image) {
@@ -70,7 +73,13 @@ pub(super) fn apply_device(row: &mut Option<DeviceRow>, position: u64, device: &
         return;
     }
     if device_of(image).as_ref() != Some(device) {
-        *row = None;
+        match row {
+            // One that came back and is forgotten stays removed for its tokens of before.
+            Some(row) if row.removed_ms > 0 && row.last_ms > row.removed_ms => {
+                (row.last_ms, row.position) = (0, position);
+            }
+            row => *row = None,
+        }
         return;
     }
     let row = row.get_or_insert_default();
@@ -78,5 +87,5 @@ pub(super) fn apply_device(row: &mut Option<DeviceRow>, position: u64, device: &
     if row.first_ms == 0 {
         row.first_ms = image.time_ms;
     }
-    (row.last_ms, row.position) = (image.time_ms, position);
+    (row.last_ms, row.position) = (image.time_ms.max(row.removed_ms + 1), position);
 }

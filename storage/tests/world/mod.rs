@@ -169,6 +169,8 @@ impl Truth {
                 let head = self.head(&channel).to_be_bytes();
                 self.decide(fold::READ_KIND, &user, &channel, Tlvs::new(), &head, 0)
             }
+            7 => self.relation(dice, &user, &channel),
+            8 => self.person(dice, &user),
             6 => self.message(a, b, &vec![b'x'; (dice % 9_000) as usize]),
             11 if self.head(&group) > 0 => self.of_group(dice, &user, &other, &group),
             12 if member(self, &other) => self.of_member(dice, &user, &other, &group),
@@ -220,6 +222,41 @@ impl Truth {
             }
         };
         self.decide(kind as u8, user, group, Tlvs::new(), &body, 0)
+    }
+
+    /// A block, or something about contacts.
+    fn relation(&mut self, dice: u64, user: &Id, channel: &Channel) -> Placed {
+        if dice.is_multiple_of(3) {
+            return self.decide(fold::BLOCK_KIND, user, channel, Tlvs::new(), &[(dice % 2) as u8], 0);
+        }
+        let text = format!("text {dice}");
+        let mut body = vec![1 + (dice / 3 % 4) as u8, 0, text.len() as u8];
+        body.extend(text.as_bytes());
+        self.decide(fold::CONTACT_KIND, user, channel, Tlvs::new(), &body, 0)
+    }
+
+    /// What a user says of themselves, or of a device.
+    fn person(&mut self, dice: u64, user: &Id) -> Placed {
+        let (own, device, other) = (Channel::user(user), dice / 5 % 13, dice / 65 % 13);
+        let device = format!("device-{device}");
+        let mut body = vec![8 + other.to_string().len() as u8 - 1];
+        body.extend(format!("device-{other}").as_bytes());
+        let own_device = (fold::DEVICE_TAG, device.as_bytes());
+        let tlvs = |first: (u16, &[u8]), more| Tlvs::from_pairs(std::iter::once(first).chain(more));
+        match dice % 5 {
+            0 => {
+                let name = format!("name {dice}");
+                let more = Some((tag::CONTACTS_ONLY, &[0, 0, 0, 1][..]));
+                self.decide(fold::USER_KIND, user, &own, tlvs((tag::NAME, name.as_bytes()), more), b"", 0)
+            }
+            1 => self.decide(fold::DEVICE_REMOVED_KIND, user, &own, Tlvs::new(), &body, 0),
+            2 => self.decide(fold::DEVICE_REMOVED_KIND, user, &own, Tlvs::from_pairs([own_device]), b"", 0),
+            3 if device.as_bytes() != &body[1..] => {
+                let told = tlvs((tag::PLATFORM, b"ios"), Some(own_device));
+                self.decide(fold::DEVICE_KIND, user, &own, told, &body, 0)
+            }
+            _ => self.decide(fold::DEVICE_KIND, user, &own, tlvs((tag::PLATFORM, b"web"), Some(own_device)), b"", 0),
+        }
     }
 
     /// Everything acknowledged is in the store, and nothing else.

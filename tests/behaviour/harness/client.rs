@@ -100,6 +100,20 @@ impl Client {
         client
     }
 
+    /// Connects `user` with exactly this; the refusing CONNACK when it is refused.
+    pub fn connect_by(server: &Server, via: Via, user: &str, connect: &ConnectPacket) -> Result<Self, ConnackPacket> {
+        let mut client = Self::new(server, via);
+        let connack = client.ask_in(connect);
+        if connack.reason != Reason::Ok {
+            client.is_over(connack.reason);
+            return Err(connack);
+        }
+        client.user = user.to_owned();
+        client.sender = connack.sender;
+        client.connack = Some(connack);
+        Ok(client)
+    }
+
     /// Says CONNECT and returns the answer.
     pub fn ask_in(&mut self, connect: &ConnectPacket) -> ConnackPacket {
         self.say(&Packet::Connect(connect.clone()));
@@ -289,6 +303,13 @@ impl Client {
     /// Calls and waits for the answer.
     pub fn call(&mut self, method: Method, fields: Bytes) -> ReplyPacket {
         let call = self.next_call(method, fields);
+        self.say(&Packet::Call(call.clone()));
+        self.reply(call.request)
+    }
+
+    /// A CALL with TLVs.
+    pub fn call_with(&mut self, method: Method, fields: Bytes, tlvs: Tlvs) -> ReplyPacket {
+        let call = CallPacket { tlvs, ..self.next_call(method, fields) };
         self.say(&Packet::Call(call.clone()));
         self.reply(call.request)
     }

@@ -171,7 +171,10 @@ impl ClientState {
 
     /// Whether a refused LIST, SYNC or question has to be asked again; notes when.
     fn comes_again(&mut self, now_ms: u64, reason: Reason, tlvs: &Tlvs) -> bool {
-        let again = matches!(reason, Reason::Busy | Reason::RateLimited | Reason::StorageFull | Reason::Shutdown);
+        let again = matches!(
+            reason,
+            Reason::Busy | Reason::RateLimited | Reason::QuotaExceeded | Reason::StorageFull | Reason::Shutdown
+        );
         if again {
             let after = u64::from(tlvs.get_u32(tag::RETRY_AFTER_MS).unwrap_or(RETRY_MS));
             self.reads_at = self.reads_at.max(now_ms.saturating_add(after));

@@ -142,7 +142,7 @@ impl Commands {
         let command = self.waiting.get_mut(at).filter(|command| command.in_flight)?;
         command.unsure = command.unsure.saturating_sub(1);
         match reason {
-            Reason::Busy | Reason::RateLimited | Reason::StorageFull | Reason::Shutdown => {
+            Reason::Busy | Reason::RateLimited | Reason::QuotaExceeded | Reason::StorageFull | Reason::Shutdown => {
                 self.stop(at);
                 let resume_at = now_ms.saturating_add(u64::from(after.unwrap_or(RETRY_MS)));
                 self.resume_at = self.resume_at.max(Some(resume_at));

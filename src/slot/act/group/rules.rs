@@ -20,6 +20,11 @@ use crate::slot::{
 
 impl GroupAct {
     pub(in crate::slot::act) fn decide(&self, case: &Case<'_>) -> Result<Verdict, StoreError> {
+        if let Self::Create { users, .. } | Self::Add(users) | Self::Invite(users) = self
+            && case.is_blocked_by_any(users)?
+        {
+            return Ok(Refusal::new(Reason::NotAllowed, "one of them blocks the caller").into());
+        }
         let group = case.parts.channel.group.as_ref();
         let own = case.group().and_then(|group| Some((group, *group.members.get(&case.origin.user)?)));
         match (self, group, own) {
