@@ -39,7 +39,7 @@ export class Play {
   /** A page that is online. @param {string} user @param {string} [address] the conversation @param {import('playwright-core').BrowserContextOptions} [options] */
   async page(user, address, options) {
     const page = await (await this.come(user, options)).open(address);
-    await page.locator('#dot.is-online').waitFor();
+    await page.locator('#dot.is-online').waitFor({ state: 'attached' });
     return page;
   }
 
