@@ -60,7 +60,7 @@ export const bubble = (page, text) => page.locator('#messages .row', { has: page
 
 /** Opens the menu of a message and chooses. @param {import('playwright-core').Page} page @param {string} text @param {string} item */
 export async function choose(page, text, item) {
-  await bubble(page, text).hover();
-  await bubble(page, text).getByRole('button', { name: 'What to do with this message' }).click();
+  await bubble(page, text).first().hover();
+  await bubble(page, text).first().getByRole('button', { name: 'What to do with this message' }).click();
   await page.getByRole('menuitem', { name: item }).click();
 }
