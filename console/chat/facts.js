@@ -14,6 +14,8 @@ import { ImageKind } from './client/registry.js';
  */
 
 const SOON_MS = 150;
+/** Of groups up to this all members are asked for. */
+const ASKED_MEMBERS = 1000;
 
 export class Facts {
   #client;
@@ -26,6 +28,8 @@ export class Facts {
   #groups = new Map();
   /** @type {Map<string, Member[]>} */
   #members = new Map();
+  /** @type {Set<string>} groups whose members may be others now */
+  #stale = new Set();
   /** @type {Set<string>} groups that are being asked for */
   #asked = new Set();
 
@@ -59,11 +63,13 @@ export class Facts {
     return group ?? null;
   }
 
-  /** The members of a group, as far as they are known. @param {string} id */
+  /** The members of a group, as far as they are known; asked for when it is not too big. @param {string} id */
   membersOf(id) {
     const members = this.#members.get(id);
-    if (members === undefined) {
-      this.#members.set(id, []);
+    const isStale = members === undefined || this.#stale.has(id);
+    if (isStale && (this.group(id)?.members ?? Infinity) <= ASKED_MEMBERS) {
+      this.#members.set(id, members ?? []);
+      this.#stale.delete(id);
       this.#ask(async () => {
         this.#members.set(id, await this.#client.groups.members(id));
       });
@@ -71,9 +77,9 @@ export class Facts {
     return members ?? [];
   }
 
-  /** What a member is called in a group. @param {string} id @param {string} user */
+  /** What a member is called in a group, as far as its members are known. @param {string} id @param {string} user */
   nicknameOf(id, user) {
-    return this.membersOf(id).find((member) => member.user === user)?.nickname || this.nameOf(user);
+    return this.#members.get(id)?.find((member) => member.user === user)?.nickname || this.nameOf(user);
   }
 
   /** Whether this user is owner or admin of a group. @param {string} id */
@@ -85,7 +91,7 @@ export class Facts {
   /** Asks anew what a group is. @param {string} id */
   refreshGroup(id) {
     if (!this.#groups.has(id)) this.#groups.set(id, null);
-    this.#members.delete(id);
+    this.#stale.add(id);
     if (this.#asked.has(id)) return;
     this.#asked.add(id);
     // Soon, so that a burst of events is one question.

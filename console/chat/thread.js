@@ -162,6 +162,7 @@ export class Thread {
     const { channel } = timeline;
     const isGroup = channel.kind === 2;
     const me = this.#client.user;
+    if (isGroup) this.#facts.membersOf(channel.ids[0]);
     this.#rows.show(rowsOf(timeline, this.#outgoing(timeline), {
       me,
       isGroup,
