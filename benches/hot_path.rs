@@ -15,7 +15,9 @@ use postrider::{
     hub::Hub,
     lookup::Lookup,
     metrics::Metrics,
+    notice::Notices,
     outbox::OutboxBounds,
+    presence::Presence,
     quota::{Limits as QuotaLimits, Quotas},
     rate::Rates,
     session::{Effect, Issuer, Session, Shared, Welcome},
@@ -89,6 +91,11 @@ impl World {
             metrics: Arc::clone(&metrics),
         };
         let verifier = Verifier::new(Some(SECRET), &[], Duration::from_secs(86_400), Duration::from_secs(60));
+        let lookup = Lookup::new(store, Arc::clone(&view));
+        let presence = Presence::local(Arc::clone(&hub), 10_000);
+        let notices =
+            Notices::new(Arc::clone(&hub), Arc::clone(&bounds), lookup.clone(), Arc::clone(&metrics), presence);
+        let notices = Arc::new(notices);
         let shared = Arc::new(Shared {
             hub: Arc::clone(&hub),
             view: Arc::clone(&view),
@@ -98,12 +105,13 @@ impl World {
             workers: 1,
             timers: ServerTimers::default(),
             welcome: Welcome { verifier, limits: Limits::default(), issuer: Issuer::new(1, 1) },
+            notices: Arc::clone(&notices),
             metrics: Arc::clone(&metrics),
         });
         let mut world = Self {
             decider: Decider::new(lookup, Arc::new(rules), &slots, 0, 1),
             committer: Committer::new(log, &slots, view, Arc::clone(&metrics)),
-            deliverer: Deliverer::new(hub, bounds, metrics),
+            deliverer: Deliverer::new(hub, bounds, metrics, notices),
             materialiser,
             devices: Vec::new(),
             out: Vec::new(),

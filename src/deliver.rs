@@ -9,6 +9,7 @@ use postrider_storage::{StateKey, StateRow};
 use crate::{
     hub::Hub,
     metrics::Metrics,
+    notice::Notices,
     outbox::{Frames, OutboxBounds},
     slot::{Audience, Decided, Origin, Run},
 };
@@ -19,28 +20,24 @@ pub struct Deliverer {
     hub: Arc<Hub>,
     bounds: Arc<OutboxBounds>,
     metrics: Arc<Metrics>,
+    notices: Arc<Notices>,
 }
 
 impl Deliverer {
     /// Over the sessions of `hub`.
     #[must_use]
-    pub const fn new(hub: Arc<Hub>, bounds: Arc<OutboxBounds>, metrics: Arc<Metrics>) -> Self {
-        Self { hub, bounds, metrics }
+    pub const fn new(hub: Arc<Hub>, bounds: Arc<OutboxBounds>, metrics: Arc<Metrics>, notices: Arc<Notices>) -> Self {
+        Self { hub, bounds, metrics, notices }
     }
 
     /// How many outboxes it takes to deliver this, at one session for each user.
     #[must_use]
     pub fn reach(decided: &Decided) -> usize {
-        let reach = |run: &Run| match &run.audience {
-            Audience::Nobody => 0,
-            Audience::Person => 2,
-            Audience::Members(group) => group.members.len(),
-            Audience::Change(before, after) => before.members.len() + after.members.len(),
-        };
-        decided.runs.iter().map(reach).sum()
+        let runs: usize = decided.runs.iter().map(|run| run.audience.reach()).sum();
+        runs + decided.tells.iter().map(Notices::reach).sum::<usize>()
     }
 
-    /// Tells the audience of each run, then wakes those who were answered.
+    /// Tells the audience of each run, then what else there is to tell; then wakes those who were answered.
     pub fn deliver(&self, decided: &Decided) {
         let (mut queued, mut dropped) = (0, 0);
         for (run, entries) in decided.iter() {
@@ -68,12 +65,14 @@ impl Deliverer {
                 Audience::Change(before, after) => {
                     after.members.keys().for_each(|user| tell(user.as_bytes()));
                     before.members.without(&after.members).for_each(|user| tell(user.as_bytes()));
+                    self.notices.part(run.tenant, &run.channel, before, after);
                 }
             }
             if self.bounds.is_over() {
                 self.hub.shed(|| !self.bounds.is_over());
             }
         }
+        decided.tells.iter().for_each(|tell| self.notices.tell(tell));
         for answers in &decided.answers {
             answers.origin.outbox.wake();
         }

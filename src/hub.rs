@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError, RwLock};
 
+use bytes::Bytes;
 use postrider_protocol::{Id, Reason, Tlvs, tag};
 
 use crate::{
@@ -168,6 +169,32 @@ impl Hub {
             if session.session != except {
                 each(&session.outbox);
             }
+        }
+    }
+
+    /// Whether a connection is there.
+    #[must_use]
+    pub fn has(&self, number: u64) -> bool {
+        self.connections_with(number).is_some_and(|connections| connections.contains_key(&number))
+    }
+
+    /// The platforms of the user's receiving sessions, ascending, each once; none without a session.
+    #[must_use]
+    pub fn platforms(&self, tenant: u32, user: &[u8]) -> Option<Vec<Bytes>> {
+        let users = self.shard(tenant, user)?.read().unwrap_or_else(PoisonError::into_inner);
+        let sessions = users.receiving.get(tenant, user).filter(|sessions| !sessions.is_empty())?;
+        let mut platforms: Vec<Bytes> = sessions.iter().map(|session| session.runs_on.clone()).collect();
+        platforms.retain(|platform| !platform.is_empty());
+        platforms.sort_unstable();
+        platforms.dedup();
+        Some(platforms)
+    }
+
+    /// Shows every receiving session, a shard at a time, in no particular order.
+    pub fn each_session(&self, mut show: impl FnMut(&Origin)) {
+        for shard in &self.shards {
+            let users = shard.read().unwrap_or_else(PoisonError::into_inner);
+            users.receiving.for_each(|_, _, sessions| sessions.iter().for_each(|session| show(session)));
         }
     }
 

@@ -106,6 +106,12 @@ pub struct Metrics {
     pub deliveries: Counter,
     /// Live frames dropped because their outbox was full; the client is told LAG and syncs.
     pub live_dropped: Counter,
+    /// Notices given to outboxes.
+    pub notices: Counter,
+    /// Notices for which there was no room.
+    pub notices_dropped: Counter,
+    /// 1 while presence is shared over Redis, 0 while Redis is out of reach or not configured.
+    pub presence_up: Gauge,
     /// Connections closed with `SLOW_CONSUMER`.
     pub slow_consumers: Counter,
     /// One LIST or SYNC, from request to answer.
@@ -189,6 +195,9 @@ impl Metrics {
             entries_committed: register!(registry, "entries_committed", "Entries made durable"),
             deliveries: register!(registry, "deliveries", "Images given to outboxes"),
             live_dropped: register!(registry, "live_frames_dropped", "Live frames dropped at full outboxes"),
+            notices: register!(registry, "notices", "Notices given to outboxes"),
+            notices_dropped: register!(registry, "notices_dropped", "Notices for which an outbox had no room"),
+            presence_up: register!(registry, "presence_redis_up", "Whether presence is shared over Redis"),
             slow_consumers: register!(registry, "slow_consumer_disconnects", "Closed with SLOW_CONSUMER"),
             read_duration: register_seconds!(registry, "read_duration", "One LIST or SYNC"),
             checkpoint_duration: register_seconds!(registry, "checkpoint_duration", "One checkpoint of the store"),

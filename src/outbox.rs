@@ -182,6 +182,20 @@ impl Outbox {
         taken.count
     }
 
+    /// Puts one live frame in that may be lost: only while at most half of the room is taken, so that it takes none
+    /// from what is told by LAG. Whether it was taken; the client does not hear of it when it was not.
+    pub fn push_passing(&self, frame: &[u8]) -> bool {
+        {
+            let queue = self.lock();
+            let is_crowded = queue.live.len() + frame.len() > self.bounds.queue_bytes / 2
+                || queue.live_frames >= self.bounds.queue_frames.div_ceil(2);
+            if is_crowded || queue.dropped > 0 {
+                return false;
+            }
+        }
+        self.push_live(Frames { bytes: frame, count: 1 }) == 1
+    }
+
     /// Drops what is live in the queue; returns how many bytes that freed. The client hears of it by LAG.
     pub fn drop_live(&self) -> usize {
         let mut queue = self.lock();

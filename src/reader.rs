@@ -5,6 +5,7 @@ mod call;
 mod groups;
 mod list;
 mod people;
+mod presence;
 mod sync;
 mod targets;
 
@@ -16,7 +17,7 @@ use std::sync::{
 use postrider_protocol::{Channel, Id};
 use postrider_storage::{ConversationRow, Found, Store, StoreError};
 
-use crate::{hub::Hub, lookup::Lookup, metrics::Metrics, quota::Quotas, view::View};
+use crate::{hub::Hub, lookup::Lookup, metrics::Metrics, notice::Notices, quota::Quotas, view::View};
 
 /// Bounds of answers.
 #[derive(Clone, Copy, Debug)]
@@ -54,6 +55,7 @@ pub struct Reader {
     metrics: Arc<Metrics>,
     /// The latest time that was read at: what has gone away stays away when the clock goes back.
     latest_ms: AtomicU64,
+    notices: Arc<Notices>,
 }
 
 /// The committed end of a channel, wherever it is held.
@@ -66,9 +68,15 @@ struct End {
 impl Reader {
     /// Over the view and the store behind it; `hub` tells which devices are online, `quotas` what was used.
     #[must_use]
-    pub fn new(lookup: Lookup, hub: Arc<Hub>, quotas: Arc<Quotas>, limits: ReadLimits, metrics: Arc<Metrics>) -> Self {
+    pub fn new(
+        lookup: Lookup,
+        (hub, notices): (Arc<Hub>, Arc<Notices>),
+        quotas: Arc<Quotas>,
+        limits: ReadLimits,
+        metrics: Arc<Metrics>,
+    ) -> Self {
         let (store, view) = (Arc::clone(lookup.store()), Arc::clone(lookup.view()));
-        Self { store, view, lookup, hub, quotas, limits, metrics, latest_ms: AtomicU64::new(0) }
+        Self { store, view, lookup, hub, quotas, limits, metrics, latest_ms: AtomicU64::new(0), notices }
     }
 
     /// The time by which messages go away: never before one that was seen, in the log or by a reader.

@@ -1,13 +1,13 @@
 //! Puts a server together from its configuration, starts it, and stops it in order: no new connections, what was
 //! accepted is finished, clients are told when to come back, the log is closed, the store filled.
 
-use std::sync::{Arc, atomic::AtomicBool};
+use std::sync::{Arc, Weak, atomic::AtomicBool};
 use std::time::Duration;
 
 use postrider_bridge::{AcceptRules, Origins};
 use postrider_protocol::{BODY_BYTES, FRAME_PAYLOAD_BYTES, Reason, packet::Limits, session::server::ServerTimers};
 use postrider_storage::{Opened, Options, Progress, Recovery, Retention};
-use tokio::net::TcpListener;
+use tokio::{net::TcpListener, task::JoinHandle, time::MissedTickBehavior};
 use tokio_rustls::TlsAcceptor;
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
@@ -17,12 +17,15 @@ use crate::{
     commit::Committer,
     config::{self, Config},
     deliver::Deliverer,
+    health::Health,
     hub::Hub,
     lookup::Lookup,
     metrics::Metrics,
     net::{drive::Services, listener::Listener, reads::Reads, tls::Certificates, transport::TransportKind},
+    notice::Notices,
     outbox::{Farewell, OutboxBounds},
     pipeline::{BatchLimits, Pipeline, Stages},
+    presence::{Keeper, Presence},
     quota::{self, Quotas},
     rate::Rates,
     reader::{ReadLimits, Reader},
@@ -33,6 +36,8 @@ use crate::{
 
 /// What waited longer than this for its turn is refused with `BUSY`.
 const BUSY_AFTER: Duration = Duration::from_secs(1);
+/// At the end what shares presence has so long to tell who went.
+const KEEPER_PATIENCE: Duration = Duration::from_secs(1);
 /// When clients of a server that stops should come back.
 const RETRY_AFTER_MS: u32 = 1_000;
 /// What was used of quotas is written to disk so often: a crash loses no more.
@@ -42,6 +47,9 @@ const KEEP_QUOTAS_EVERY: Duration = Duration::from_secs(10);
 pub struct Server {
     services: Arc<Services>,
     pipeline: Pipeline,
+    /// What shares presence with other servers, until `last`.
+    keeper: Option<JoinHandle<()>>,
+    last: CancellationToken,
     tracker: TaskTracker,
     stop: CancellationToken,
     drain: Duration,
@@ -55,7 +63,7 @@ impl Server {
     ///
     /// # Errors
     /// What could not be opened, read or bound, and why.
-    pub async fn start(config: &Config, metrics: Arc<Metrics>) -> Result<Self, String> {
+    pub async fn start(config: &Config, metrics: Arc<Metrics>, health: Arc<Health>) -> Result<Self, String> {
         let clock = Clock::default();
         let verifier = Verifier::load(&config.auth.jwt)?;
         let certificates = load_certificates(config)?;
@@ -63,10 +71,18 @@ impl Server {
         let quotas = Arc::new(Quotas::new(quota_limits(&config.limits.quota)));
         let quota_file = quota::File::within(&config.storage.path);
         quota_file.load(&quotas);
-        let (services, pipeline) = assemble(config, opened, verifier, clock, metrics, &quotas);
+        let platforms = config.devices.connected.iter();
+        let hub = Arc::new(Hub::new(platforms.map(|it| (it.name.clone(), it.most as usize)).collect()));
+        let (presence, keeper) = presence(config, &hub, &metrics, health)?;
+        let (services, pipeline) = assemble(config, opened, verifier, clock, metrics, &quotas, (hub, presence));
+        let last = CancellationToken::new();
+        let keeper = keeper.map(|keeper| tokio::spawn(keeper.run(last.clone())));
+        tokio::spawn(tick(Arc::downgrade(&services.shared.notices), clock));
         let server = Self {
             services,
             pipeline,
+            keeper,
+            last,
             tracker: TaskTracker::new(),
             stop: CancellationToken::new(),
             drain: config.drain.timeout,
@@ -105,6 +121,11 @@ impl Server {
             .hub
             .close_all(&Farewell { retry_after_ms: Some(RETRY_AFTER_MS), ..Reason::Shutdown.into() });
         let drained = tokio::time::timeout(self.drain, self.tracker.wait()).await.is_ok();
+        self.last.cancel();
+        if let Some(keeper) = self.keeper {
+            // Sessions that it could not write go by themselves.
+            let _ = tokio::time::timeout(KEEPER_PATIENCE, keeper).await;
+        }
         // The queues' last clones are in here: the stages end after the last submission.
         drop(self.services);
         if !drained {
@@ -230,19 +251,16 @@ fn assemble(
     clock: Clock,
     metrics: Arc<Metrics>,
     quotas: &Arc<Quotas>,
+    (hub, presence): (Arc<Hub>, Presence),
 ) -> (Arc<Services>, Pipeline) {
     let Opened { log, store, materialiser, slots, report } = opened;
     let view = Arc::new(View::new(&slots));
     let lookup = Lookup::new(Arc::clone(&store), Arc::clone(&view));
-    let platforms = config.devices.connected.iter();
-    let hub = Arc::new(Hub::new(platforms.map(|it| (it.name.clone(), it.most as usize)).collect()));
     let session = &config.session;
-    let bounds = Arc::new(OutboxBounds::new(
-        session.queue_bytes.as_usize(),
-        session.queue_frames as usize,
-        session.queue_total_bytes.as_usize(),
-    ));
+    let bounds = Arc::new(bounds(session));
     let rules = Arc::new(rules(config, quotas, &metrics));
+    let notices = Notices::new(Arc::clone(&hub), Arc::clone(&bounds), lookup.clone(), Arc::clone(&metrics), presence);
+    let notices = Arc::new(notices);
     let workers = workers(config);
     metrics.slots_owned.set(i64::try_from(slots.len()).unwrap_or(i64::MAX));
     let deciders =
@@ -252,7 +270,7 @@ fn assemble(
     let stages = Stages {
         deciders,
         committer: Committer::new(log, &slots, Arc::clone(&view), Arc::clone(&metrics)),
-        deliverer: Deliverer::new(Arc::clone(&hub), Arc::clone(&bounds), Arc::clone(&metrics)),
+        deliverer: Deliverer::new(Arc::clone(&hub), Arc::clone(&bounds), Arc::clone(&metrics), Arc::clone(&notices)),
         materialiser,
         view: Arc::clone(&view),
         store: Arc::clone(&store),
@@ -267,8 +285,13 @@ fn assemble(
         reserve_bytes: config.storage.reserve_bytes.bytes(),
     };
     let (queues, pipeline) = stages.start();
-    let reader =
-        Reader::new(lookup.clone(), Arc::clone(&hub), Arc::clone(quotas), read_limits(config), Arc::clone(&metrics));
+    let reader = Reader::new(
+        lookup.clone(),
+        (Arc::clone(&hub), Arc::clone(&notices)),
+        Arc::clone(quotas),
+        read_limits(config),
+        Arc::clone(&metrics),
+    );
     let shared = Arc::new(Shared {
         hub,
         view: Arc::clone(&view),
@@ -278,6 +301,7 @@ fn assemble(
         workers,
         timers: timers(session),
         welcome: Welcome { verifier, limits: told_limits(config), issuer },
+        notices: Arc::clone(&notices),
         metrics: Arc::clone(&metrics),
     });
     let services = Arc::new(Services {
@@ -320,6 +344,42 @@ fn quota_limits(quotas: &config::Quotas) -> quota::Limits {
         connection: limit(&quotas.connection),
         tenant: limit(&quotas.tenant),
     }
+}
+
+/// Where it is known who is online.
+fn presence(
+    config: &Config,
+    hub: &Arc<Hub>,
+    metrics: &Arc<Metrics>,
+    health: Arc<Health>,
+) -> Result<(Presence, Option<Keeper>), String> {
+    let grace_ms = millis(config.presence.grace);
+    match &config.redis.url {
+        None => Ok((Presence::local(Arc::clone(hub), grace_ms), None)),
+        Some(url) => {
+            let (presence, keeper) = Presence::redis(Arc::clone(hub), url, grace_ms, Arc::clone(metrics), health)?;
+            Ok((presence, Some(keeper)))
+        }
+    }
+}
+
+/// Lets notices that were gathered leave, once a second, while the server is there.
+async fn tick(notices: Weak<Notices>, clock: Clock) {
+    let mut every = tokio::time::interval(Duration::from_secs(1));
+    every.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    loop {
+        every.tick().await;
+        let Some(notices) = notices.upgrade() else { return };
+        let told = tokio::task::spawn_blocking(move || notices.tick(clock.now())).await;
+        if let Ok(Err(error)) = told {
+            tracing::error!(%error, "notices were not told");
+        }
+    }
+}
+
+fn bounds(session: &config::Session) -> OutboxBounds {
+    let (bytes, total) = (session.queue_bytes.as_usize(), session.queue_total_bytes.as_usize());
+    OutboxBounds::new(bytes, session.queue_frames as usize, total)
 }
 
 fn timers(session: &config::Session) -> ServerTimers {

@@ -5,6 +5,7 @@
 //! which worker decides, what may be read, and how much a connection may have under way.
 
 mod connect;
+mod notice;
 mod read;
 
 use std::collections::BTreeMap;
@@ -19,12 +20,14 @@ use postrider_protocol::{
 };
 
 pub use connect::{Issuer, Welcome};
+use notice::Typing;
 pub use read::ReadRequest;
 
 use crate::{
     hub::Hub,
     lookup::Lookup,
     metrics::Metrics,
+    notice::Notices,
     outbox::{Farewell, Outbox, OutboxBounds},
     quota::Quotas,
     slot::{Act, Command, Now, Origin, Submission, worker_of},
@@ -58,6 +61,8 @@ pub struct Shared {
     pub timers: ServerTimers,
     /// What CONNACK tells, and who may come.
     pub welcome: Welcome,
+    /// Who is to hear what is not stored.
+    pub notices: Arc<Notices>,
     /// Counters.
     pub metrics: Arc<Metrics>,
 }
@@ -124,8 +129,10 @@ pub struct Session {
     /// When the oldest cursor that the log does not know moved.
     cursors_since: Option<u64>,
     pings_free_at_ms: u64,
-    /// Until when nothing more is read or handled.
-    paused_until: Option<u64>,
+    /// What it says of its user's typing; made when it first does.
+    typing: Option<Box<Typing>>,
+    /// Until when nothing more is read or handled; 0 while it is not held up.
+    paused_until: u64,
     over: bool,
 }
 
@@ -145,7 +152,8 @@ impl Session {
             cursors: BTreeMap::new(),
             cursors_since: None,
             pings_free_at_ms: 0,
-            paused_until: None,
+            typing: None,
+            paused_until: 0,
             over: false,
         }
     }
@@ -164,7 +172,7 @@ impl Session {
     /// Whether the driver should read more from the socket.
     #[must_use]
     pub fn wants_bytes(&self) -> bool {
-        !self.over && self.held.is_none() && !self.is_full() && self.paused_until.is_none()
+        !self.over && self.held.is_none() && !self.is_full() && self.paused_until == 0
     }
 
     /// Whether there is something to go on with that no further byte brings: [`Session::advance`] stopped early.
@@ -183,9 +191,9 @@ impl Session {
     pub fn advance(&mut self, now: Now) -> Vec<Effect> {
         let (mut work, mut effects) = (Work::default(), Vec::new());
         let pause = self.origin.as_ref().map_or(0, |origin| origin.paused_until_ms.load(Ordering::Acquire));
-        self.paused_until = (pause > now.mono_ms).then_some(pause);
+        self.paused_until = if pause > now.mono_ms { pause } else { 0 };
         let mut is_behind = self.is_behind();
-        while !self.over && !is_behind && self.paused_until.is_none() && self.owes(&work) < SEND_WINDOW {
+        while !self.over && !is_behind && self.paused_until == 0 && self.owes(&work) < SEND_WINDOW {
             let held = self.held.take().map(|event| *event);
             let Some(event) = held.or_else(|| self.machine.poll_event()) else { break };
             // What goes to a worker puts nothing into the outbox here.
@@ -212,7 +220,7 @@ impl Session {
     pub fn poll_timeout(&self) -> Option<u64> {
         let cursors = self.cursors_since.map(|since| since + CURSOR_DELAY_MS);
         let machine = if self.over { None } else { self.machine.poll_timeout() };
-        cursors.into_iter().chain(machine).chain(self.paused_until).min()
+        cursors.into_iter().chain(machine).chain(Some(self.paused_until).filter(|until| *until > 0)).min()
     }
 
     /// Time has passed.
@@ -237,6 +245,7 @@ impl Session {
         self.shared.hub.leave(self.number);
         if let Some(origin) = &self.origin {
             self.shared.hub.unregister(origin);
+            self.shared.notices.go(origin, now);
             self.shared.metrics.sessions.dec();
         }
         let (mut work, mut effects) = (Work::default(), Vec::new());
@@ -271,7 +280,10 @@ impl Session {
                 self.count(Kind::Sync, 1);
                 self.read(event, effects);
             }
-            ServerEvent::Notice(_) => self.count(Kind::Notice, 1),
+            ServerEvent::Notice(notice) => {
+                self.count(Kind::Notice, 1);
+                self.notice(now, notice, work);
+            }
             ServerEvent::Answer(packet) => {
                 self.count(Kind::Ping, 1);
                 if self.charge_ping(now.mono_ms) {

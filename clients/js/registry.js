@@ -63,6 +63,10 @@ export const Limits = Object.freeze({
   HIDDEN_RANGES: 64,
   /** Most pinned messages of a channel. */
   PINS: 100,
+  /** Longest body of a SIGNAL. */
+  SIGNAL_BYTES: 16384,
+  /** Most users whose presence one connection is told. */
+  PRESENCE_WATCHED: 1000,
 });
 
 /** Kinds of frames. */

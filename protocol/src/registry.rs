@@ -61,6 +61,10 @@ pub const EDITS: usize = 256;
 pub const HIDDEN_RANGES: usize = 64;
 /// Most pinned messages of a channel.
 pub const PINS: usize = 100;
+/// Longest body of a SIGNAL.
+pub const SIGNAL_BYTES: usize = 16_384;
+/// Most users whose presence one connection is told.
+pub const PRESENCE_WATCHED: usize = 1_000;
 
 /// Kinds of frames.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]

@@ -64,8 +64,8 @@ async fn serve(config: &Config) -> Result<(), Failure> {
     let http = start_http(config, &health, &metrics, &stop_http).await?;
 
     let mut starting = tokio::spawn({
-        let config = config.clone();
-        async move { Server::start(&config, metrics).await }
+        let (config, health) = (config.clone(), Arc::clone(&health));
+        async move { Server::start(&config, metrics, health).await }
     });
     let server = tokio::select! {
         started = &mut starting => started.map_err(Failure::failed)?.map_err(Failure::failed)?,

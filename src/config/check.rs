@@ -53,6 +53,7 @@ impl Config {
         self.check_auth(&mut problems);
         self.check_times(&mut problems);
         self.check_sizes(&mut problems);
+        self.check_redis(&mut problems);
         problems.none_or(self.warnings())
     }
 
@@ -120,6 +121,22 @@ impl Config {
         }
         if session.dead <= session.heartbeat {
             problems.push("session.dead: must be longer than session.heartbeat".to_owned());
+        }
+    }
+
+    fn check_redis(&self, problems: &mut Problems) {
+        if self
+            .redis
+            .url
+            .as_ref()
+            .is_some_and(|url| !["redis://", "unix://"].iter().any(|scheme| url.starts_with(scheme)))
+        {
+            problems.push(
+                "redis.url: expected an address like redis://127.0.0.1:6379/0 or unix:///run/redis.sock".to_owned(),
+            );
+        }
+        if self.presence.grace > Duration::from_secs(60) {
+            problems.push("presence.grace: at most 60s".to_owned());
         }
     }
 

@@ -112,6 +112,10 @@ sections! {
         messages: Messages = Messages::default(),
         /// Groups.
         groups: Groups = Groups::default(),
+        /// Who is online.
+        presence: Presence = Presence::default(),
+        /// Where several servers share who is online.
+        redis: Redis = Redis::default(),
         /// The workers that own the slots.
         slots: Slots = Slots::default(),
         /// The batches that are made durable together.
@@ -287,6 +291,16 @@ sections! {
     Groups {
         /// Most members of one group.
         max_members: u32 = 500,
+    }
+    /// Who is online.
+    Presence {
+        /// A user whose last device went is told to be offline after this.
+        grace: Duration = Duration::from_secs(10),
+    }
+    /// Where several servers share who is online.
+    Redis {
+        /// The address, like `redis://127.0.0.1:6379/0`; without one each server knows its own users only.
+        url: Option<String> = None,
     }
     /// The workers that own the slots.
     Slots {

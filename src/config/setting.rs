@@ -183,6 +183,16 @@ impl Setting for Option<PathBuf> {
     }
 }
 
+impl Setting for Option<String> {
+    const KIND: &'static str = "a text, or \"\" for none";
+    fn from_text(text: &str) -> Result<Self, String> {
+        Ok((!text.is_empty()).then(|| text.to_owned()))
+    }
+    fn show(&self) -> String {
+        quoted(self.as_deref().unwrap_or_default())
+    }
+}
+
 impl Setting for Option<SocketAddr> {
     const KIND: &'static str = "an address like \"127.0.0.1:8790\", or \"\" for none";
     fn from_text(text: &str) -> Result<Self, String> {

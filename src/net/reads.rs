@@ -58,7 +58,7 @@ impl Reads {
         while let Some(request) = self.next() {
             let start = Instant::now();
             // A panic in it is told by the panic hook; the client asks again.
-            let _ = catch_unwind(AssertUnwindSafe(|| request.run(&self.reader, self.clock.now().wall_ms)));
+            let _ = catch_unwind(AssertUnwindSafe(|| request.run(&self.reader, self.clock.now())));
             self.metrics.read_duration.observe(start.elapsed().as_secs_f64());
             // Thousands may come back at once: what is live goes between any two of their reads.
             thread::yield_now();

@@ -107,6 +107,7 @@ mod tests {
             token_ms: 0,
             platform: None,
             usage: None,
+            runs_on: bytes::Bytes::new(),
             sender: Sender::issue(SenderKind::Kept, 1),
             outbox: Arc::new(Outbox::new(Arc::new(OutboxBounds::new(1, 1, 1)))),
             stuck: crate::slot::Stuck::default(),

@@ -16,6 +16,7 @@ use super::{Session, Work};
 use crate::{
     auth::{Identity, Verifier},
     outbox::Farewell,
+    presence::platform,
     slot::{Command, Now, Origin, Stuck, is_news},
 };
 
@@ -140,6 +141,7 @@ impl Session {
             token_ms: token_ms(identity),
             platform: packet.device.as_ref().and_then(|_| self.shared.hub.platform(&packet.tlvs)),
             usage: self.shared.quotas.connection(),
+            runs_on: platform(packet.tlvs.get_text(tag::PLATFORM).unwrap_or_default()),
             sender,
             outbox: Arc::clone(&self.outbox),
             stuck: Stuck::default(),
@@ -153,6 +155,7 @@ impl Session {
             self.shared.hub.unregister(&origin);
             return Err(refused);
         }
+        self.shared.notices.come(&origin);
         self.shared.metrics.sessions.inc();
         self.answer(&Packet::Connack(ConnackPacket {
             reason: Reason::Ok,

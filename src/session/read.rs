@@ -4,7 +4,7 @@ use std::sync::{Arc, atomic::Ordering};
 
 use bytes::Bytes;
 use postrider_protocol::{
-    Reason, Tlvs,
+    Method, Reason, Tlvs,
     packet::{ListedPacket, Packet, ReplyPacket, SyncedPacket},
     session::server::ServerEvent,
 };
@@ -12,7 +12,7 @@ use postrider_protocol::{
 use super::{Effect, Session};
 use crate::{
     reader::{Asker, Reader},
-    slot::Origin,
+    slot::{Now, Origin},
 };
 
 /// LIST, SYNC or a CALL that changes nothing, on its way to the reader.
@@ -23,14 +23,24 @@ pub struct ReadRequest {
 }
 
 impl ReadRequest {
-    /// Reads at `now_ms` (since 1970) and puts the answer into the outbox. May block on the disk.
-    pub fn run(self, reader: &Reader, now_ms: u64) {
+    /// Reads at `now` and puts the answer into the outbox. May block on the disk.
+    pub fn run(self, reader: &Reader, now: Now) {
         let asker =
             Asker { tenant: self.origin.tenant, user: self.origin.user.clone(), device: self.origin.device.clone() };
         let answer = match &*self.event {
-            ServerEvent::List(ask) => reader.list(&asker, ask, now_ms),
-            ServerEvent::Sync(ask) => reader.sync(&asker, ask, now_ms),
-            ServerEvent::Call(call) => reader.call(&asker, call, self.origin.usage.as_deref(), now_ms),
+            ServerEvent::List(ask) => reader.list(&asker, ask, now.wall_ms),
+            ServerEvent::Sync(ask) => reader.sync(&asker, ask, now.wall_ms),
+            ServerEvent::Call(call) if call.method == Method::Presence.number() => {
+                match reader.presence(&asker, &self.origin, call, now) {
+                    Ok(None) => return,
+                    Ok(Some(refusal)) => Ok(refusal),
+                    Err(error) => Err(error),
+                }
+            }
+            ServerEvent::Call(call) if call.method == Method::Watch.number() => {
+                reader.watch(&asker, &self.origin, call)
+            }
+            ServerEvent::Call(call) => reader.call(&asker, call, self.origin.usage.as_deref(), now.wall_ms),
             _ => return,
         };
         let answer = answer.unwrap_or_else(|error| {

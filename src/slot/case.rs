@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 use std::sync::{Arc, atomic::Ordering};
 
-use postrider_protocol::{Id, Image, Reason};
+use postrider_protocol::{ChannelKind, Id, Image, Reason};
 use postrider_storage::{ConversationRow, OfState, RequestRow, StateKey, StateRow, Store, StoreError, fold};
 
 use super::{
@@ -15,6 +15,7 @@ use super::{
     door::Door,
     draft::Draft,
     members::Member,
+    notice::{Before, Folded},
     state::{ChannelState, Parts},
 };
 use crate::{lookup::Lookup, quota::Charged, uncovered::Change};
@@ -78,7 +79,7 @@ impl Case<'_> {
         if let Some(refusal) = &refusal {
             origin.stuck.refuse(draft.number, refusal.reason);
             if refusal.reason == Reason::RateLimited {
-                origin.paused_until_ms.store(self.now.mono_ms + PAUSE_MS, Ordering::Release);
+                self.pause();
             }
         }
         refusal
@@ -96,6 +97,24 @@ impl Case<'_> {
         let over = quotas.charge(who, origin.usage.as_deref(), bytes, self.now.wall_ms).err()?;
         origin.stuck.refuse(draft.number, Reason::QuotaExceeded);
         Some(Refusal::later(Reason::QuotaExceeded, over.retry_after_ms, over.scope.detail()))
+    }
+
+    /// Lets the connection, whose user sends more than they may, not be read for a while.
+    pub(super) fn pause(&self) {
+        self.origin.paused_until_ms.store(self.now.mono_ms + PAUSE_MS, Ordering::Release);
+    }
+
+    /// Who gets what the user says in the channel, in a SEND or a signal, or why they may not speak there.
+    pub(super) fn may_speak(&mut self) -> Result<Result<Audience, Refusal>, StoreError> {
+        let channel = &self.parts.channel.channel;
+        Ok(match channel.kind() {
+            ChannelKind::Person => match channel.side_of(self.origin.user.as_bytes()) {
+                Some(side) => self.shut(side)?.map_or(Ok(Audience::Person), Err),
+                None => Err(Refusal::no_channel()),
+            },
+            ChannelKind::Group => self.speaks().map(|group| Audience::Members(Arc::clone(group))),
+            ChannelKind::User => Err(Refusal::no_channel()),
+        })
     }
 
     /// A state row of the channel as it is decided.
@@ -187,7 +206,7 @@ impl Case<'_> {
         if let Some(refusal) = self.over_quota(draft) {
             return Ok(Outcome::Refused(refusal));
         }
-        let Self { store, origin, now, decided, slot, parts, .. } = self;
+        let Self { store, lookup, origin, now, decided, slot, parts, .. } = self;
         let Parts { end, channel, senders } = parts;
         let is_plain = draft.is_plain(channel.head);
         // Never before its sender was issued, also when the clock went back since: so the newest time in the log is
@@ -198,7 +217,8 @@ impl Case<'_> {
         let mut changes = Vec::new();
         if !is_plain {
             let image = draft.image(origin, place);
-            changes = fold_rows(store, origin.tenant, channel, place.position, &image, draft.read)?;
+            let befores;
+            (changes, befores) = fold_rows(store, origin.tenant, channel, place.position, &image, draft.read)?;
             if matches!(draft.kind, fold::BLOCK_KIND | fold::CONTACT_KIND) {
                 channel.door = Door::default();
             }
@@ -209,6 +229,11 @@ impl Case<'_> {
                     }
                     audience => audience,
                 };
+            }
+            let (channel, group) = (&channel.channel, channel.group.as_ref());
+            let folded = Folded { origin, lookup, channel, group, image: &image, read: draft.read };
+            for (change, before) in changes.iter().zip(&befores) {
+                folded.tell(&change.key, before, change.row.as_ref(), &mut decided.tells)?;
             }
         }
         if draft.number > 0
@@ -233,7 +258,7 @@ impl Case<'_> {
     }
 }
 
-/// Folds an entry into the rows that it changes, and tells what they are then.
+/// Folds an entry into the rows that it changes, and tells what they are then, and what they were.
 fn fold_rows(
     store: &Store,
     tenant: u32,
@@ -241,14 +266,15 @@ fn fold_rows(
     position: u64,
     image: &Image,
     read: u64,
-) -> Result<Vec<Change>, StoreError> {
-    let mut changes = Vec::new();
+) -> Result<(Vec<Change>, Vec<Before>), StoreError> {
+    let (mut changes, mut befores) = (Vec::new(), Vec::new());
     for key in fold::changed(image, read) {
         let mut row = match channel.rows.get(&key) {
             Some(known) => known.cloned(),
             None => store.state(tenant, &channel.channel, &key)?,
         };
         let was_there = row.is_some();
+        let before = Before::of(&key, row.as_ref());
         fold::apply(&key, &mut row, position, image, read);
         if !was_there && row.is_none() {
             continue;
@@ -260,8 +286,9 @@ fn fold_rows(
         let change = Change { key, position, row };
         channel.rows.put(change.clone());
         changes.push(change);
+        befores.push(before);
     }
-    Ok(changes)
+    Ok((changes, befores))
 }
 
 /// Makes the group of `channel` what `changes` say; returns what it was and what it is when that is something else.

@@ -5,9 +5,10 @@ use std::sync::{
     atomic::{AtomicBool, AtomicU64, Ordering},
 };
 
+use bytes::Bytes;
 use postrider_protocol::{Channel, Id, Reason, Sender, Tlvs, packet::SendPacket};
 
-use super::act::Act;
+use super::{act::Act, notice::Spoken};
 use crate::{outbox::Outbox, quota::Connection};
 
 /// Who asks: one authenticated connection. Shared by its session, the hub and what is on its way for it.
@@ -29,6 +30,8 @@ pub struct Origin {
     pub platform: Option<u16>,
     /// What it used of its quotas; none while connections have none.
     pub usage: Option<Box<Connection>>,
+    /// The platform that its CONNECT told, as others are told it; may be empty.
+    pub runs_on: Bytes,
     /// The sender that its commands are numbered under.
     pub sender: Sender,
     /// Where its answers and live frames go.
@@ -108,6 +111,13 @@ pub enum Command {
         /// What is asked for.
         act: Act,
     },
+    /// What is not stored; not answered.
+    Notice {
+        /// The channel.
+        channel: Channel,
+        /// What is said in it.
+        spoken: Spoken,
+    },
     /// The device's cursor; not answered.
     Cursor {
         /// The channel.
@@ -130,7 +140,10 @@ impl Command {
     pub const fn channel(&self) -> &Channel {
         match self {
             Self::Send(packet) => &packet.channel,
-            Self::Act { channel, .. } | Self::Cursor { channel, .. } | Self::Came { channel, .. } => channel,
+            Self::Act { channel, .. }
+            | Self::Notice { channel, .. }
+            | Self::Cursor { channel, .. }
+            | Self::Came { channel, .. } => channel,
         }
     }
 }
@@ -150,7 +163,11 @@ impl Submission {
     /// How many commands, and how many bytes of bodies.
     #[must_use]
     pub fn size(&self) -> (usize, usize) {
-        let bytes = |command: &Command| if let Command::Send(packet) = command { packet.body.len() } else { 0 };
+        let bytes = |command: &Command| match command {
+            Command::Send(packet) => packet.body.len(),
+            Command::Notice { spoken: Spoken::Signal { body, .. }, .. } => body.len(),
+            _ => 0,
+        };
         (self.commands.len(), self.commands.iter().map(bytes).sum())
     }
 }

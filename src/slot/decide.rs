@@ -4,14 +4,14 @@
 
 use std::sync::{Arc, atomic::AtomicBool};
 
-use postrider_protocol::{Channel, ChannelKind, ImageKind, Kind, Reason, Tlvs, image_flag, packet::SendPacket, tag};
+use postrider_protocol::{Channel, ImageKind, Kind, Reason, Tlvs, image_flag, packet::SendPacket, tag};
 use postrider_storage::{SlotState, Store, StoreError};
 
 use super::{
     answer::{ANSWER_BYTES, Outcome, Refusal},
     case::Case,
     command::{Answers, Command, Origin, Submission},
-    decided::{Audience, Decided},
+    decided::Decided,
     device::DeviceRules,
     draft::{Draft, check_packet},
     state::Slot,
@@ -133,6 +133,7 @@ impl Decider {
                 self.count(Kind::Call, &outcome);
                 outcome.write_reply(out, *request);
             }
+            Command::Notice { channel, spoken } => self.speak(origin, channel, spoken, late)?,
             Command::Cursor { channel, seq } => self.cursor(origin, channel, *seq)?,
             Command::Came { fields, .. } => self.came(origin, fields)?,
         }
@@ -166,15 +167,7 @@ impl Decider {
         if let Some(outcome) = case.admit(&draft) {
             return Ok(outcome);
         }
-        let audience = match draft.channel.kind() {
-            ChannelKind::Person => match draft.channel.side_of(origin.user.as_bytes()) {
-                Some(side) => case.shut(side)?.map_or(Ok(Audience::Person), Err),
-                None => Err(Refusal::no_channel()),
-            },
-            ChannelKind::Group => case.speaks().map(|group| Audience::Members(Arc::clone(group))),
-            ChannelKind::User => Err(Refusal::no_channel()),
-        };
-        let audience = match audience {
+        let audience = match case.may_speak()? {
             Ok(audience) => audience,
             Err(refusal) => return Ok(Outcome::Refused(refusal)),
         };

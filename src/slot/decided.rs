@@ -3,10 +3,10 @@
 
 use std::sync::Arc;
 
-use postrider_protocol::{Channel, HEADER_BYTES};
+use postrider_protocol::{Channel, HEADER_BYTES, Id};
 use postrider_storage::{GroupRow, NewEntry};
 
-use super::{command::Answers, members::Members};
+use super::{command::Answers, members::Members, notice::Tell};
 use crate::uncovered::Change;
 
 /// A RECV frame has about so many bytes beside the body.
@@ -35,6 +35,34 @@ pub enum Audience {
 }
 
 impl Audience {
+    /// How many users these are, about.
+    #[must_use]
+    pub fn reach(&self) -> usize {
+        match self {
+            Self::Nobody => 0,
+            Self::Person => 2,
+            Self::Members(group) => group.members.len(),
+            Self::Change(before, after) => before.members.len() + after.members.len(),
+        }
+    }
+
+    /// Shows each of them, who are those of `channel`.
+    pub fn each(&self, channel: &Channel, mut show: impl FnMut(&Id)) {
+        match self {
+            Self::Nobody => {}
+            Self::Person => {
+                let (low, high) = channel.ids();
+                show(&low);
+                high.filter(|high| *high != low).iter().for_each(show);
+            }
+            Self::Members(group) => group.members.keys().for_each(show),
+            Self::Change(before, after) => {
+                after.members.keys().for_each(&mut show);
+                before.members.without(&after.members).for_each(show);
+            }
+        }
+    }
+
     /// Whether it is the same without looking at anybody.
     fn is_same(&self, other: &Self) -> bool {
         match (self, other) {
@@ -117,6 +145,8 @@ pub struct Decided {
     pub runs: Vec<Run>,
     /// The answers, to be sent when the entries are durable.
     pub answers: Vec<Answers>,
+    /// What there is to tell besides, after the entries.
+    pub tells: Vec<Tell>,
 }
 
 impl Decided {
@@ -127,6 +157,7 @@ impl Decided {
             accepted: Vec::with_capacity(commands),
             runs: Vec::with_capacity(submissions),
             answers: Vec::with_capacity(submissions),
+            tells: Vec::new(),
         }
     }
 

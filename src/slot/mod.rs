@@ -13,6 +13,7 @@ mod device;
 mod door;
 mod draft;
 mod members;
+mod notice;
 mod state;
 
 pub use act::Act;
@@ -21,6 +22,7 @@ pub use decide::{Decider, MessageRules, Now, Rules};
 pub use decided::{Accepted, Audience, Decided, Group, Run};
 pub use device::{DeviceRules, is_news};
 pub use members::{Member, Members};
+pub use notice::{News, Spoken, Tell, other_of};
 
 /// Which worker, of `workers`, owns `slot`.
 #[must_use]

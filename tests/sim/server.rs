@@ -13,7 +13,9 @@ use postrider::{
     hub::Hub,
     lookup::Lookup,
     metrics::Metrics,
+    notice::Notices,
     outbox::{Farewell, OutboxBounds},
+    presence::Presence,
     quota::{Limits as QuotaLimits, Quotas},
     rate::Rates,
     reader::{ReadLimits, Reader},
@@ -137,6 +139,8 @@ pub struct Server {
     started_ms: u64,
     /// Nothing was committed since, monotonic milliseconds.
     idle_since: u64,
+    /// When gathered notices were told last.
+    ticked_at: u64,
 }
 
 /// A stage that can run.
@@ -147,6 +151,7 @@ pub enum Stage {
     Deliver,
     Feed,
     Read,
+    Tick,
     Idle,
 }
 
@@ -179,6 +184,10 @@ impl Server {
         let decider = |worker| Decider::new(lookup.clone(), Arc::clone(&rules), &slots, worker, workers);
         let newest_ms = slots.iter().map(|slot| slot.time_ms).max().unwrap_or_default();
         let limits = ReadLimits { page: sizes.page, page_max: 100, window: 1_000, age_ms: 7 * 24 * 3_600_000 };
+        let presence = Presence::local(Arc::clone(&hub), 10_000);
+        let notices =
+            Notices::new(Arc::clone(&hub), Arc::clone(&bounds), lookup.clone(), Arc::clone(&metrics), presence);
+        let notices = Arc::new(notices);
         let shared = Arc::new(Shared {
             hub: Arc::clone(&hub),
             view: Arc::clone(&view),
@@ -188,6 +197,7 @@ impl Server {
             workers,
             timers: ServerTimers::default(),
             welcome: sizes.welcome(Issuer::new(newest_ms, report.first_batch)),
+            notices: Arc::clone(&notices),
             metrics: Arc::clone(&metrics),
         });
         let server = Self {
@@ -197,10 +207,10 @@ impl Server {
             committer: Committer::new(log, &slots, Arc::clone(&view), Arc::clone(&metrics)),
             deliveries: VecDeque::new(),
             written: VecDeque::new(),
-            deliverer: Deliverer::new(Arc::clone(&hub), bounds, Arc::clone(&metrics)),
+            deliverer: Deliverer::new(Arc::clone(&hub), bounds, Arc::clone(&metrics), Arc::clone(&notices)),
             materialiser,
             reads: Vec::new(),
-            reader: Reader::new(lookup.clone(), hub, quotas, limits, metrics),
+            reader: Reader::new(lookup.clone(), (hub, notices), quotas, limits, metrics),
             connections: BTreeMap::new(),
             shared,
             store,
@@ -208,6 +218,7 @@ impl Server {
             rules,
             started_ms,
             idle_since: 0,
+            ticked_at: 0,
         };
         Ok((server, slots, report))
     }
@@ -266,6 +277,7 @@ impl Server {
             (!self.deliveries.is_empty(), Stage::Deliver),
             (!self.written.is_empty(), Stage::Feed),
             (!self.reads.is_empty(), Stage::Read),
+            (now.mono_ms >= self.ticked_at + 1_000, Stage::Tick),
             (self.decided.is_empty() && now.mono_ms >= self.idle_since + 100, Stage::Idle),
         ];
         ready.extend(others.into_iter().filter(|(is_ready, _)| *is_ready).map(|(_, stage)| stage));
@@ -301,7 +313,11 @@ impl Server {
             Stage::Feed => return self.feed(now, chance, oracle),
             Stage::Read => {
                 let request = self.reads.swap_remove(chance.below(self.reads.len()));
-                request.run(&self.reader, now.wall_ms);
+                request.run(&self.reader, now);
+            }
+            Stage::Tick => {
+                self.ticked_at = now.mono_ms;
+                return Ok(self.shared.notices.tick(now).map_err(|error| error.to_string()));
             }
             Stage::Idle => {
                 self.idle_since = now.mono_ms;

@@ -250,7 +250,7 @@ impl World {
             let now = self.now();
             let mut ready = self.server.as_ref().map(|server| server.ready(now)).unwrap_or_default();
             let Some(stage) = ready.pop() else { break };
-            moved |= stage != Stage::Idle;
+            moved |= !matches!(stage, Stage::Idle | Stage::Tick);
             self.run(stage)?;
         }
         Ok(moved)

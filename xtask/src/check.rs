@@ -120,7 +120,10 @@ fn checks(steps: &mut Steps) -> Result {
         run(cargo(&["doc", "--quiet", "--workspace", "--no-deps", "--document-private-items"])
             .env("RUSTDOCFLAGS", "-D warnings"))
     })?;
-    steps.step("tests, with 200 seeds of the simulator", || run(&mut cargo(&["test", "--quiet", "--workspace"])))?;
+    steps.step("tests, with 200 seeds of the simulator", || {
+        step::require("redis-server", "redis-server")?;
+        run(&mut cargo(&["test", "--quiet", "--workspace"]))
+    })?;
     steps.step("licences and sources of dependencies", dependencies)
 }
 

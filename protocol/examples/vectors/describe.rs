@@ -7,9 +7,14 @@ mod people;
 
 use bytes::Bytes;
 use postrider_protocol::{
-    Channel, ChannelKind, From, Id, Image, Tlvs,
+    Channel, ChannelKind, From, Id, Image, NoticeKind, Tlvs,
     frame::Decoder,
-    packet::{Conversation, ElementsPage, Packet, Reaction, SyncItem, marks, targets},
+    packet::{
+        Conversation, ElementsPage, Packet, Reaction, SyncItem, marks,
+        notice::{Receipt, Said, Told},
+        presence::{self, Presence},
+        targets,
+    },
 };
 use serde_json::{Map, Value, json};
 
@@ -191,14 +196,88 @@ fn ids(ids: &[Id]) -> Value {
     ids.iter().map(Id::to_string).collect()
 }
 
+fn one_presence(it: &Presence) -> Value {
+    json!({
+        "user": it.user.to_string(), "state": it.state.number(), "last_seen_ms": it.last_seen_ms,
+        "platforms": it.platforms.iter().map(|platform| String::from_utf8_lossy(platform)).collect::<Value>(),
+    })
+}
+
+/// The fields of a notice by name: `said` by a client, else told by the server.
+pub fn notice(kind: NoticeKind, said: bool, bytes: Bytes) -> Result<(Vec<u8>, Value), postrider_protocol::DecodeError> {
+    let mut out = Vec::new();
+    if said {
+        let it = Said::decode(kind, bytes)?.expect("a kind that clients send");
+        it.write(&mut out);
+        let value = match &it {
+            Said::Typing { channel: of, is_writing } => {
+                json!({ "channel": channel(of), "state": u8::from(*is_writing) })
+            }
+            Said::Signal { channel: of, body } => json!({ "channel": channel(of), "body": hex(body) }),
+        };
+        return Ok((out, value));
+    }
+    let it = Told::decode(kind, bytes)?;
+    it.write(&mut out);
+    let value = match &it {
+        Told::Typing { channel: of, user, is_writing } => {
+            json!({ "channel": channel(of), "user": user.to_string(), "state": u8::from(*is_writing) })
+        }
+        Told::Presence(list) => json!({ "users": list.iter().map(one_presence).collect::<Value>() }),
+        Told::Receipt { channel: of, marks } => {
+            let one = |mark: &Receipt| json!({ "user": mark.user.to_string(), "delivered": mark.delivered, "read": mark.read });
+            json!({ "channel": channel(of), "marks": marks.iter().map(one).collect::<Value>() })
+        }
+        Told::Conversation(view) => json!({
+            "channel": channel(&view.channel), "read": view.read, "from": view.hidden.0, "to": view.hidden.1,
+            "blocks": u8::from(view.blocks), "contact": view.contact, "waiting": view.waiting,
+        }),
+        Told::Signal { channel: of, user, time_ms, body } => {
+            json!({ "channel": channel(of), "user": user.to_string(), "time_ms": time_ms, "body": hex(body) })
+        }
+        Told::Requests { group, waiting } => json!({ "group": group.to_string(), "waiting": waiting }),
+    };
+    Ok((out, value))
+}
+
+/// The decoder of a notice: `said_…` by a client, `told_…` by the server.
+fn notice_of(what: &str) -> Option<Method> {
+    Some(match what {
+        "said_typing" => |bytes| notice(NoticeKind::Typing, true, bytes),
+        "said_signal" => |bytes| notice(NoticeKind::Signal, true, bytes),
+        "told_typing" => |bytes| notice(NoticeKind::Typing, false, bytes),
+        "told_presence" => |bytes| notice(NoticeKind::Presence, false, bytes),
+        "told_receipt" => |bytes| notice(NoticeKind::Receipt, false, bytes),
+        "told_conversation" => |bytes| notice(NoticeKind::Conversation, false, bytes),
+        "told_signal" => |bytes| notice(NoticeKind::Signal, false, bytes),
+        "told_requests" => |bytes| notice(NoticeKind::Requests, false, bytes),
+        _ => return None,
+    })
+}
+
 /// The decoder for `what` of methods.json.
 pub fn method(what: &str) -> Method {
+    if let Some(notice) = notice_of(what) {
+        return notice;
+    }
     match what {
         "read" => |bytes| {
             let (of, seq) = marks::read_mark(bytes)?;
             let mut out = Vec::new();
             marks::write_mark(&mut out, &of, seq);
             Ok((out, json!({ "channel": channel(&of), "seq": seq })))
+        },
+        "watch" => |bytes| {
+            let of = presence::read_watch(bytes)?;
+            let mut out = Vec::new();
+            presence::write_watch(&mut out, of.as_ref());
+            Ok((out, json!({ "channel": of.as_ref().map(channel) })))
+        },
+        "presence_list" => |bytes| {
+            let list = presence::read_answer(bytes)?;
+            let mut out = Vec::new();
+            presence::write_list(&mut out, &list);
+            Ok((out, json!({ "users": list.iter().map(one_presence).collect::<Value>() })))
         },
         _ => of_target(what),
     }

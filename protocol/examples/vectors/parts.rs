@@ -197,6 +197,9 @@ pub fn methods() -> Value {
     ];
     let (valid, malformed) = (group_parts::valid().into_iter().chain(valid), group_parts::malformed());
     let malformed = malformed.into_iter().chain(malformed_reads);
+    let (more_valid, more_malformed) = notices();
+    let valid = valid.into_iter().chain(more_valid);
+    let malformed = malformed.into_iter().chain(more_malformed);
     let valid: Value = valid
         .map(|(name, what, bytes)| {
             let (again, fields) = describe::method(what)(bytes.clone().into()).unwrap();
@@ -268,6 +271,67 @@ fn malformed_people() -> Vec<Vector> {
         ("used: scope 4", "used", [&b"\x01\x04"[..], &[0; 48]].concat()),
         ("used: 255 scopes in no bytes", "used", b"\xff".to_vec()),
     ]
+}
+
+/// Name, what it is, bytes.
+type Cases = Vec<(&'static str, &'static str, Vec<u8>)>;
+
+/// Fields of notices, of PRESENCE and of WATCH: good ones and bad ones.
+fn notices() -> (Cases, Cases) {
+    const PAIR: &[u8] = b"\x01\x05alice\x03bob";
+    const TEAM: &[u8] = b"\x02\x04team";
+    let seqs = |low: u8, high: u8| [[0, 0, 0, 0, 0, 0, 0, low], [0, 0, 0, 0, 0, 0, 0, high]].concat();
+    let of = |parts: &[&[u8]]| parts.concat();
+    let long = vec![0x61; 16_384];
+    let signal = |len: u32, body: &[u8]| of(&[PAIR, &len.to_be_bytes(), body]);
+    let valid = vec![
+        ("typing: begins", "said_typing", of(&[PAIR, b"\x01"])),
+        ("typing: stops, in a group", "said_typing", of(&[TEAM, b"\0"])),
+        ("typing: bob writes", "told_typing", of(&[PAIR, b"\x03bob\x01"])),
+        ("signal: empty", "said_signal", signal(0, b"")),
+        ("signal: the longest", "said_signal", signal(16_384, &long)),
+        ("signal: from bob", "told_signal", of(&[PAIR, b"\x03bob", &seqs(7, 0)[..8], &[0, 0, 0, 2], b"hi"])),
+        ("receipt: bob has 9 and has read 7", "told_receipt", of(&[PAIR, b"\0\x01\x03bob", &seqs(9, 7)])),
+        ("receipt: ask for them", "told_receipt", of(&[TEAM, b"\0\0"])),
+        ("conversation: read up to 9", "told_conversation", of(&[PAIR, &seqs(9, 0), &[0; 8], &[0, 0, 0]])),
+        (
+            "conversation: 3 to 5 deleted, blocked, a contact",
+            "told_conversation",
+            of(&[PAIR, &seqs(9, 3), &seqs(5, 0)[..8], &[1, 3, 0]]),
+        ),
+        ("conversation: invited", "told_conversation", of(&[TEAM, &[0; 24], &[0, 0, 2]])),
+        ("requests: three", "told_requests", b"\x04team\0\0\0\x03".to_vec()),
+        ("presence: nobody", "told_presence", b"\0\0".to_vec()),
+        ("presence: offline since 7", "told_presence", of(&[b"\0\x01\x03bob\0", &seqs(7, 0)[..8], b"\0"])),
+        (
+            "presence: online on two platforms, and one unknown",
+            "presence_list",
+            of(&[b"\0\x02\x03bob\x01", &[0; 8], b"\x02\x07android\x03web\x05carol\x02", &[0; 8], b"\0"]),
+        ),
+        ("watch: nothing", "watch", b"\0".to_vec()),
+        ("watch: a group", "watch", of(&[b"\x01", TEAM])),
+    ];
+    let malformed = vec![
+        ("typing: state 2", "said_typing", of(&[PAIR, b"\x02"])),
+        ("typing: no state", "said_typing", PAIR.to_vec()),
+        ("typing: channel of one user", "said_typing", b"\x03\x05alice\x01".to_vec()),
+        ("typing: nobody", "told_typing", of(&[PAIR, b"\0\x01"])),
+        ("signal: 16,385 bytes", "said_signal", signal(16_385, &[&long[..], b"a"].concat())),
+        ("signal: more told than there is", "said_signal", signal(3, b"hi")),
+        ("signal: a byte too many", "said_signal", signal(1, b"hi")),
+        ("receipt: 101 of them in no bytes", "told_receipt", of(&[TEAM, b"\0\x65"])),
+        ("receipt: seq 2^56", "told_receipt", of(&[PAIR, b"\0\x01\x03bob\x01", &[0; 15]])),
+        ("conversation: contact 4", "told_conversation", of(&[PAIR, &[0; 24], &[0, 4, 0]])),
+        ("conversation: waiting 3", "told_conversation", of(&[PAIR, &[0; 24], &[0, 0, 3]])),
+        ("requests: a byte too few", "told_requests", b"\x04team\0\0\0".to_vec()),
+        ("presence: state 3", "told_presence", of(&[b"\0\x01\x03bob\x03", &[0; 8], b"\0"])),
+        ("presence: 17 platforms", "presence_list", of(&[b"\0\x01\x03bob\x01", &[0; 8], b"\x11", &[0; 17]])),
+        ("presence: 101 users in no bytes", "presence_list", b"\0\x65".to_vec()),
+        ("watch: on is 2", "watch", of(&[b"\x02", TEAM])),
+        ("watch: on, and no channel", "watch", b"\x01".to_vec()),
+        ("watch: a channel although off", "watch", of(&[b"\0", TEAM])),
+    ];
+    (valid, malformed)
 }
 
 pub fn streams() -> Value {

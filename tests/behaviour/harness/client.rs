@@ -192,6 +192,12 @@ impl Client {
         self.heard.iter().filter(|packet| matches!(packet, Packet::Recv(_))).count()
     }
 
+    /// Takes a packet that was heard and not asked for; false when there is none.
+    pub fn take_heard(&mut self, wanted: impl Fn(&Packet) -> bool) -> bool {
+        let at = self.heard.iter().position(wanted);
+        at.is_some_and(|at| self.heard.remove(at).is_some())
+    }
+
     pub fn sendack(&mut self, number: u64) -> SendackPacket {
         self.wait("SENDACK", |packet| match packet {
             Packet::Sendack(ack) if ack.number == number => Some(ack.clone()),
