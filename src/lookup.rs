@@ -134,7 +134,8 @@ impl Lookup {
     /// # Errors
     /// When the store cannot be read.
     pub fn members(&self, tenant: u32, group: &Channel) -> Result<BTreeMap<Id, MemberRow>, StoreError> {
-        let fresh = self.view.rows(tenant, group);
+        let is_member = |key: &StateKey| matches!(key, StateKey::User | StateKey::Member(_));
+        let fresh = self.view.rows_from(tenant, group, &StateKey::User, is_member);
         let mut members: BTreeMap<Id, MemberRow> = self.store.members(tenant, group)?.into_iter().collect();
         for (key, row) in fresh.of::<MemberRow>(|key| matches!(key, StateKey::Member(_))) {
             let StateKey::Member(user) = key else { continue };

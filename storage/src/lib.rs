@@ -10,6 +10,7 @@ mod batch;
 mod blocks;
 mod check;
 mod codec;
+mod digest;
 mod disk;
 mod entry;
 mod error;
@@ -40,6 +41,7 @@ mod table;
 mod whole;
 mod written;
 
+pub use digest::{AuthorSieve, Digest};
 pub use entry::{Entry, Locator, Placed};
 pub use error::{LogError, OpenError, StoreError};
 pub use log::{Log, Ticket};

@@ -9,7 +9,7 @@ use std::collections::{BTreeMap, HashMap, btree_map, hash_map};
 use postrider_protocol::{Image, Sender};
 
 use crate::{
-    ChannelRow, SLOTS, SenderTable, StateRow, StoreError,
+    ChannelRow, Digest, SLOTS, SenderTable, StateRow, StoreError,
     blocks::Layout,
     codec::{Forgotten, Marker, Place, Places, Row, StoredChannel},
     fold,
@@ -53,9 +53,9 @@ impl Plan {
             for pending in entries {
                 let record = pending.written.record(pending.record);
                 let block = if with_blocks { layout.place(record.len()) } else { None };
-                let place = Place::new(pending.written.place_of(pending.record), block);
                 // A sound record that is no image was none when it was appended; there is nothing in it to fold.
                 let Some(head) = Head::of(record.image()) else { continue };
+                let place = Place::new(pending.written.place_of(pending.record), block, Digest::of(&head));
                 let mut image = None;
                 if fold::is_more_than_a_message(&head, record.read()) {
                     let Some(found) = pending.image() else { continue };

@@ -11,8 +11,8 @@ use bytes::Bytes;
 use postrider_protocol::{Channel, Id, Reader as Fields};
 
 use crate::{
-    ChannelRow, ConversationRow, DeviceRow, Entry, MemberRow, RequestRow, SenderRow, SenderTable, StateKey, StateRow,
-    StoreError, TargetRow, blocks,
+    ChannelRow, ConversationRow, DeviceRow, Digest, Entry, MemberRow, RequestRow, SenderRow, SenderTable, StateKey,
+    StateRow, StoreError, TargetRow, blocks,
     codec::{Forgotten, Marker, PAGE, Place, Places, Row, StoredChannel},
     entry::be64,
     kv::Kv,
@@ -260,6 +260,21 @@ impl Store {
             }
         }
         Ok(found)
+    }
+
+    /// What counting needs of the seqs `from` to `to`, both included, ascending; one element per seq, of those from 1 to the
+    /// head in the store. Of what was lost or trimmed it is empty.
+    ///
+    /// # Errors
+    /// See [`StoreError`].
+    pub fn digests(&self, tenant: u32, channel: &Channel, from: u64, to: u64) -> Result<Vec<Digest>, StoreError> {
+        let Some(stored) = self.stored_channel(tenant, channel)? else { return Ok(Vec::new()) };
+        let mut page = None;
+        let digest = |seq| {
+            let place = self.find(tenant, channel, &stored, seq, &mut page)?;
+            Ok(place.filter(|place| !self.is_trimmed(*place)).unwrap_or_default().digest)
+        };
+        (from.max(1)..=to.min(stored.row.head)).map(digest).collect()
     }
 
     /// The entry at `place` that `is_it`, from its block or from the log, whichever has it whole. A block is worth its

@@ -155,6 +155,24 @@ pub fn channels() -> Value {
     json!({ "valid": valid, "malformed": malformed, "ids": ids, "addresses": addresses })
 }
 
+/// A conversation muted for ever, shown again and cleared up to 9.
+fn settings() -> Vec<u8> {
+    built(|out| {
+        out.raw(b"\x02\x04team");
+        out.raw(b"\0\x30\0\x08\0\x1f\xff\xff\xff\xff\xff\xff");
+        out.raw(b"\0\x32\0\x04\0\0\0\0");
+        out.raw(b"\0\x34\0\x08\0\0\0\0\0\0\0\x09");
+    })
+}
+
+/// Of nine members five have a message and two have read it; three are on the page.
+fn receipts() -> Vec<u8> {
+    built(|out| {
+        out.raw(b"\0\0\0\x09\0\0\0\x05\0\0\0\x02\0\x03");
+        out.raw(b"\x03bob\x02\x05carol\x01\x04dave\0\x01");
+    })
+}
+
 pub fn methods() -> Value {
     let pair = b"\x01\x05alice\x03bob";
     let made = Made { seq: 9, edit: 0, version: 0, is_pinned: true, reactions: Vec::new() };
@@ -173,6 +191,14 @@ pub fn methods() -> Value {
         ("elements: none", "elements", b"\0\0\0".to_vec()),
         ("elements: an image, what was made of it, more", "elements", elements),
         ("read: a group, the highest seq", "read", b"\x02\x04team\0\x1f\xff\xff\xff\xff\xff\xff".to_vec()),
+        ("settings: pinned", "settings", b"\x02\x04team\0\x31\0\x04\0\0\0\x01".to_vec()),
+        ("settings: muted, shown, cleared", "settings", settings()),
+        ("receipts: first page", "receipts", b"\x02\x04team\0\0\0\0\0\0\0\x09\0".to_vec()),
+        ("receipts: after bob", "receipts", b"\x02\x04team\0\0\0\0\0\0\0\x09\x03bob".to_vec()),
+        ("receipts_page: nobody", "receipts_page", vec![0; 15]),
+        ("receipts_page: one of each, more", "receipts_page", receipts()),
+        ("badge: nothing", "badge", vec![0; 12]),
+        ("badge: 7 unread, 2 mentions, 3 conversations", "badge", b"\0\0\0\x07\0\0\0\x02\0\0\0\x03".to_vec()),
     ];
     let valid = valid.into_iter().chain(people());
     let malformed_reads = [
@@ -194,6 +220,17 @@ pub fn methods() -> Value {
         ("elements: more is 2", "elements", b"\0\0\x02".to_vec()),
         ("read: seq 2^53", "read", b"\x02\x04team\0\x20\0\0\0\0\0\0".to_vec()),
         ("read: a byte too many", "read", b"\x02\x04team\0\0\0\0\0\0\0\x09\0".to_vec()),
+        ("settings: none", "settings", b"\x02\x04team".to_vec()),
+        ("settings: another TLV alone", "settings", b"\x02\x04team\0\x21\0\x01x".to_vec()),
+        ("settings: pinned is 2", "settings", b"\x02\x04team\0\x31\0\x04\0\0\0\x02".to_vec()),
+        ("settings: pinned in three bytes", "settings", b"\x02\x04team\0\x31\0\x03\0\0\x01".to_vec()),
+        ("settings: a TLV of the server", "settings", b"\x02\x04team\0\x31\0\x04\0\0\0\x01\x40\x02\0\0".to_vec()),
+        ("settings: channel of one user", "settings", b"\x03\x05alice\0\x31\0\x04\0\0\0\x01".to_vec()),
+        ("receipts: after is missing", "receipts", b"\x02\x04team\0\0\0\0\0\0\0\x09".to_vec()),
+        ("receipts_page: state 3", "receipts_page", b"\0\0\0\x01\0\0\0\0\0\0\0\0\0\x01\x01a\x03\0".to_vec()),
+        ("receipts_page: 65,535 users in no bytes", "receipts_page", b"\0\0\0\0\0\0\0\0\0\0\0\0\xff\xff".to_vec()),
+        ("badge: a byte too many", "badge", vec![0; 13]),
+        ("badge: a byte missing", "badge", vec![0; 11]),
     ];
     let (valid, malformed) = (group_parts::valid().into_iter().chain(valid), group_parts::malformed());
     let malformed = malformed.into_iter().chain(malformed_reads);

@@ -10,8 +10,8 @@ use postrider_protocol::{
     tag,
 };
 use postrider_storage::{
-    ChannelRow, Crash, Entry, Found, Locator, MemoryDisk, OpenError, Opened, Options, Placed, SLOTS, SenderTable,
-    StateKey, StateRow, Store, Ticket,
+    AuthorSieve, ChannelRow, Crash, Digest, Entry, Found, Locator, MemoryDisk, OpenError, Opened, Options, Placed,
+    SLOTS, SenderTable, StateKey, StateRow, Store, Ticket,
     fold::{self, request},
     open, open_memory,
 };
@@ -49,10 +49,17 @@ impl Truth {
         self.images.get(&(0, channel.clone())).map_or(0, |images| images.len() as u64)
     }
 
+    /// Flags of every sort, told by the clock; also on what is no message.
+    fn flags(&self, kind: u8) -> u16 {
+        let some = [image_flag::EXPIRING, image_flag::MENTION_ALL, image_flag::MENTIONS, 0, 0, 0, 0];
+        let more = some[(self.clock % 7) as usize];
+        if kind < 128 && !self.clock.is_multiple_of(5) { image_flag::COUNTABLE | more } else { 0 }
+    }
+
     /// Decides one entry of `kind` and folds it.
     pub fn decide(&mut self, kind: u8, from: &Id, channel: &Channel, tlvs: Tlvs, body: &[u8], read: u64) -> Placed {
         self.clock += 1;
-        let seq = if kind < 128 { self.head(channel) + 1 } else { 0 };
+        let (seq, flags) = (if kind < 128 { self.head(channel) + 1 } else { 0 }, self.flags(kind));
         let number = self.numbers.entry(from.clone()).or_default();
         *number += 1;
         let is_cursor = kind == fold::CURSOR_KIND;
@@ -61,7 +68,7 @@ impl Truth {
         let author = From::of(from, channel);
         let view = ImageView {
             kind,
-            flags: if kind == 1 { image_flag::COUNTABLE } else { 0 },
+            flags,
             seq,
             time_ms: 1_000_000 + self.clock,
             channel,
@@ -133,7 +140,7 @@ impl Truth {
 
     /// Some entry of some kind, told by `dice`.
     pub fn some(&mut self, dice: u64) -> Placed {
-        let (a, b, c) = (dice % 7, (dice / 7) % 7, (dice / 49) % 13);
+        let (a, b, c) = (dice % 7, (dice / 7) % 7, (dice / 49) % 15);
         let user = id(&format!("user-{a}"));
         let other = id(&format!("user-{b}"));
         let channel = Channel::person(&user, &other);
@@ -174,6 +181,23 @@ impl Truth {
             6 => self.message(a, b, &vec![b'x'; (dice % 9_000) as usize]),
             11 if self.head(&group) > 0 => self.of_group(dice, &user, &other, &group),
             12 if member(self, &other) => self.of_member(dice, &user, &other, &group),
+            13 if self.head(&channel) > 0 => {
+                let (until, on) = ((dice % 9).to_be_bytes(), u32::from(dice.is_multiple_of(2)).to_be_bytes());
+                let all = [(tag::MUTED_UNTIL_MS, &until[..]), (tag::PINNED, &on), (tag::HIDDEN, &on)];
+                let marked = (tag::MARKED_UNREAD, &on[..]);
+                let cleared = (dice % self.head(&channel)).to_be_bytes();
+                let all = all.into_iter().chain([marked, (tag::CLEARED, &cleared[..])]);
+                self.decide(fold::CONVERSATION_KIND, &user, &channel, Tlvs::from_pairs(all), &[], 0)
+            }
+            14 if self.head(&channel) > 0 && dice.is_multiple_of(4) => {
+                let to = 1 + dice % self.head(&channel);
+                let body = [(1 + dice % to).to_be_bytes(), to.to_be_bytes()].concat();
+                self.decide(fold::HIDE_KIND, &user, &channel, Tlvs::new(), &body, 0)
+            }
+            9 if self.head(&channel) > 0 && dice.is_multiple_of(2) => {
+                let seq = self.head(&channel).to_be_bytes();
+                self.decide(fold::READ_KIND, &user, &channel, Tlvs::new(), &seq, fold::PRIVATE)
+            }
             _ => self.message(a, b, format!("message {dice}").as_bytes()),
         }
     }
@@ -276,6 +300,11 @@ impl Truth {
             for (seq, (found, image)) in found.iter().zip(images).enumerate().skip(gone) {
                 assert!(*found == Found::Image(image.clone()), "{channel:?} {}: {found:?}", seq + 1);
             }
+            let digests = store.digests(*tenant, channel, 1, u64::MAX).unwrap();
+            assert_eq!(digests.len(), images.len(), "{channel:?}");
+            for (at, (digest, image)) in digests.into_iter().zip(images).enumerate() {
+                check_digest(digest, (at >= gone).then_some(image));
+            }
             trimmed += gone;
         }
         self.check_rows(store);
@@ -318,6 +347,18 @@ impl Truth {
         }
         missing
     }
+}
+
+/// Whether it says of the image what counting needs; nothing of one that was trimmed.
+fn check_digest(digest: Digest, image: Option<&Bytes>) {
+    let Some(image) = image.map(|image| Image::decode(image.clone()).unwrap()).filter(|image| image.kind == 1) else {
+        return assert_eq!(digest, Digest::default());
+    };
+    let says = [digest.is_countable(), digest.is_expiring(), digest.mentions_all(), digest.mentions_some()];
+    let flags = [image_flag::COUNTABLE, image_flag::EXPIRING, image_flag::MENTION_ALL, image_flag::MENTIONS];
+    assert_eq!(says, flags.map(|flag| image.flags & flag != 0));
+    let passes = |user: &Id| digest.may_be_from(AuthorSieve::of(user));
+    assert!(passes(&image.author()) && !passes(&id("nobody")));
 }
 
 /// A running store.
