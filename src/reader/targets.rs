@@ -182,11 +182,12 @@ fn replace(image: &mut Image, newest: Image) {
     if newest.tlvs.get(tag::MENTIONS).is_some() {
         image.flags |= image_flag::MENTIONS;
     }
-    // When it goes away is said by the message alone.
-    let lifetime = image.tlvs.get(tag::LIFETIME_MS).map(<[u8]>::to_vec);
-    let lifetime = lifetime.iter().map(|value| (tag::LIFETIME_MS, &value[..]));
-    let mut pairs: Vec<(u16, &[u8])> =
-        newest.tlvs.iter().filter(|&(tag, _)| tag != tag::TARGET).chain(lifetime).collect();
+    // What it answers, where it comes from and when it goes away is said by the message alone.
+    const OWN: [u16; 4] = [tag::REPLY_TO, tag::THREAD, tag::LIFETIME_MS, tag::FORWARDED];
+    let message = image.tlvs.clone();
+    let own = message.iter().filter(|(tag, _)| OWN.contains(tag));
+    let edited = newest.tlvs.iter().filter(|(tag, _)| *tag != tag::TARGET && !OWN.contains(tag));
+    let mut pairs: Vec<(u16, &[u8])> = edited.chain(own).collect();
     pairs.sort_by_key(|&(tag, _)| tag);
     image.tlvs = Tlvs::from_pairs(pairs);
     image.body = newest.body;
