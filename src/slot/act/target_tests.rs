@@ -1,10 +1,10 @@
 //! Taking back by the clock: the channel's own time decides, to the millisecond, and never goes back.
 
-use std::sync::{Arc, atomic::AtomicBool};
+use std::sync::Arc;
 
 use bytes::Bytes;
 use postrider_protocol::{
-    Channel, Id, Method, Reason, Sender, SenderKind, Tlvs,
+    Channel, Id, Method, Reason, Tlvs,
     frame::Decoder,
     packet::{CallPacket, Packet, SendPacket, targets},
 };
@@ -14,9 +14,7 @@ use crate::{
     commit::Committer,
     lookup::Lookup,
     metrics::Metrics,
-    outbox::{Outbox, OutboxBounds},
-    rate::Rates,
-    slot::{Act, Command, Decider, MessageRules, Now, Origin, Rules, Submission},
+    slot::{Act, Command, Decider, Now, Origin, Submission, sample},
     view::View,
 };
 
@@ -38,26 +36,9 @@ impl World {
         let Opened { log, store, slots, .. } =
             postrider_storage::open_memory(&MemoryDisk::new(), &options).expect("memory");
         let (view, metrics) = (Arc::new(View::new(&slots)), Arc::new(Metrics::new()));
-        let rules = Rules {
-            max_members: 500,
-            messages: MessageRules::default(),
-            busy_after_ms: 1_000,
-            rates: Rates::new(0, 0),
-            full: AtomicBool::new(false),
-            metrics: Arc::clone(&metrics),
-        };
+        let rules = sample::rules(500, Arc::clone(&metrics));
         let user: Id = "alice".parse().expect("an id");
-        let origin = Origin {
-            session: 1,
-            tenant: 0,
-            user: user.clone(),
-            device: None,
-            sender: Sender::issue(SenderKind::Kept, 1),
-            outbox: Arc::new(Outbox::new(Arc::new(OutboxBounds::new(1 << 18, 1_000, 1 << 28)))),
-            stuck: crate::slot::Stuck::default(),
-            reading: AtomicBool::new(false),
-            paused_until_ms: std::sync::atomic::AtomicU64::new(0),
-        };
+        let origin = sample::origin(1, user.clone(), None);
         let lookup = Lookup::new(Arc::clone(&store), Arc::clone(&view));
         Self {
             decider: Decider::new(lookup, Arc::new(rules), &slots, 0, 1),
@@ -98,7 +79,7 @@ impl World {
         let (method, number, tlvs) = (Method::Revoke, self.number, Tlvs::new());
         let call =
             CallPacket { request: 1, method: method.number(), number, oldest: number, fields: fields.into(), tlvs };
-        let (channel, act) = Act::read(method, &call, &self.origin.user).expect("fields");
+        let (channel, act) = Act::read(method, &call, &self.origin.user, None).expect("fields");
         let command = Command::Act { request: 1, number, oldest: number, channel, act };
         match self.at(wall_ms, command) {
             Packet::Reply(reply) => (reply.reason, reply.seq, reply.time_ms),
