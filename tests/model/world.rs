@@ -258,7 +258,8 @@ impl<'a> World<'a> {
     }
 
     fn packet(&mut self, at: usize, place: Place, draft: &Draft) -> SendPacket {
-        let mut packet = self.devices[at].client.next_send(&self.channel(place), &draft.body);
+        let channel = self.channel(place);
+        let mut packet = self.devices[at].client.next_send(&channel, &draft.body);
         let mentions = write_ids(&self.users(&draft.mentions.iter().copied().collect::<Vec<_>>()));
         let (read, lifetime) = (draft.read.to_be_bytes(), 1_u64.to_be_bytes());
         let mut tlvs: Vec<(u16, &[u8])> = Vec::new();
@@ -424,7 +425,7 @@ impl<'a> World<'a> {
     fn block(&mut self, at: usize, other: User) -> (&'static str, (Reason, u64), Outcome) {
         let is_on = self.chance.one_in(3);
         let mut fields = Vec::new();
-        people::write_block(&mut fields, &self.user(other), is_on);
+        people::write_switch(&mut fields, &self.user(other), is_on);
         let got = self.call(at, Method::Block, fields);
         ("block", got, self.model.block(self.devices[at].user, other, is_on))
     }
@@ -483,7 +484,7 @@ impl<'a> World<'a> {
                 Method::GroupRemove
             }
             GroupOp::Dismiss => {
-                groups::write_group(&mut out, &group);
+                groups::write_settings(&mut out, &group, &Tlvs::new());
                 Method::GroupDismiss
             }
             GroupOp::Name(name) => {
