@@ -32,6 +32,12 @@ impl Uncovered {
         self.0.insert(change.key, (change.position, change.row));
     }
 
+    /// Those rows alone that `is_it` says.
+    #[must_use]
+    pub fn only(&self, is_it: impl Fn(&StateKey) -> bool) -> Self {
+        Self(self.0.iter().filter(|(key, _)| is_it(key)).map(|(key, row)| (key.clone(), row.clone())).collect())
+    }
+
     /// Lets go of what the store covers.
     pub fn release(&mut self, covered: u64) {
         self.0.retain(|_, (position, _)| *position > covered);
