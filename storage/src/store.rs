@@ -140,14 +140,22 @@ impl Store {
         Ok(targets)
     }
 
-    /// The rows of a channel in one table whose keys end with an id, ascending by id.
-    fn by_id<R: Row>(&self, table: Table, tenant: u32, channel: &Channel) -> Result<Vec<(Id, R)>, StoreError> {
+    /// The rows of a channel in one table whose keys end with an id above `above`, ascending by id.
+    fn by_id<R: Row>(
+        &self,
+        table: Table,
+        tenant: u32,
+        channel: &Channel,
+        above: Option<&Id>,
+    ) -> Result<Vec<(Id, R)>, StoreError> {
         let prefix = table::of_channel(table, tenant, channel.as_bytes());
         let mut rows = Vec::new();
         self.kv.scan(&prefix, &mut |key, payload| {
             let id = key_tail(key, prefix.len()).and_then(|mut tail| Id::read(&mut tail, "id").ok());
             let Some(id) = id else { return Err(StoreError::Damaged { table: Table::name_of(key) }) };
-            rows.push((id, R::decode(table, payload?)?));
+            if above.is_none_or(|above| id > *above) {
+                rows.push((id, R::decode(table, payload?)?));
+            }
             Ok(true)
         })?;
         rows.sort_by(|(a, _), (b, _)| a.cmp(b));
@@ -159,7 +167,7 @@ impl Store {
     /// # Errors
     /// See [`StoreError`].
     pub fn requests(&self, tenant: u32, channel: &Channel) -> Result<Vec<(Id, RequestRow)>, StoreError> {
-        self.by_id(Table::Request, tenant, channel)
+        self.by_id(Table::Request, tenant, channel, None)
     }
 
     /// The devices of a user, ascending by id.
@@ -167,7 +175,7 @@ impl Store {
     /// # Errors
     /// See [`StoreError`].
     pub fn devices(&self, tenant: u32, user: &Id) -> Result<Vec<(Id, DeviceRow)>, StoreError> {
-        self.by_id(Table::Device, tenant, &Channel::user(user))
+        self.by_id(Table::Device, tenant, &Channel::user(user), None)
     }
 
     /// Who is or was a member of a group, ascending by id.
@@ -175,7 +183,20 @@ impl Store {
     /// # Errors
     /// See [`StoreError`].
     pub fn members(&self, tenant: u32, channel: &Channel) -> Result<Vec<(Id, MemberRow)>, StoreError> {
-        self.by_id(Table::Member, tenant, channel)
+        self.members_above(tenant, channel, None)
+    }
+
+    /// As [`Store::members`], those above an id alone.
+    ///
+    /// # Errors
+    /// See [`StoreError`].
+    pub fn members_above(
+        &self,
+        tenant: u32,
+        channel: &Channel,
+        above: Option<&Id>,
+    ) -> Result<Vec<(Id, MemberRow)>, StoreError> {
+        self.by_id(Table::Member, tenant, channel, above)
     }
 
     /// What a user has of a channel, if they ever had anything of it.
