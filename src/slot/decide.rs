@@ -168,7 +168,8 @@ impl Decider {
         let Some(audience) = audience else {
             return Ok(Outcome::Refused(Refusal::new(Reason::NoChannel, "no such channel for this user")));
         };
-        for tag in [tag::REPLY_TO, tag::THREAD] {
+        let named: &[u16] = if tlvs.is_empty() { &[] } else { &[tag::REPLY_TO, tag::THREAD] };
+        for &tag in named {
             if let Some(seq) = tlvs.get_u64(tag)
                 && !case.sees(seq)?
             {
