@@ -7,9 +7,9 @@ use postrider_protocol::{
     Channel, HEADER_BYTES, Image, Tlvs,
     frame::Frame,
     packet::{
-        MembersPage, Packet, SyncItem,
+        ElementsPage, MembersPage, Packet, SyncItem,
         groups::{self, GroupInfo, RequestsPage},
-        marks,
+        marks, targets,
     },
 };
 
@@ -79,6 +79,40 @@ fn fields(bytes: &Bytes) {
     }
 }
 
+/// The fields of what is about a message that is there already.
+fn target_fields(bytes: &Bytes) {
+    let mut out = Vec::new();
+    if let Ok((channel, seq)) = targets::read_revoke(bytes.clone()) {
+        targets::write_revoke(&mut out, &channel, seq);
+        assert_eq!(out, *bytes);
+    }
+    out.clear();
+    if let Ok(edit) = targets::Edit::decode(bytes.clone()) {
+        edit.write(&mut out);
+        assert_eq!(out, *bytes);
+    }
+    out.clear();
+    if let Ok(react) = targets::React::decode(bytes.clone()) {
+        react.write(&mut out);
+        assert_eq!(out, *bytes);
+    }
+    out.clear();
+    if let Ok((channel, seq, is_on)) = targets::read_pin(bytes.clone()) {
+        targets::write_pin(&mut out, &channel, seq, is_on);
+        assert_eq!(out, *bytes);
+    }
+    out.clear();
+    if let Ok((channel, from, to)) = targets::read_hide(bytes.clone()) {
+        targets::write_hide(&mut out, &channel, (from, to));
+        assert_eq!(out, *bytes);
+    }
+    out.clear();
+    if let Ok(page) = ElementsPage::decode(bytes.clone()) {
+        page.write(&mut out);
+        assert_eq!(out, *bytes);
+    }
+}
+
 fuzz_target!(|data: &[u8]| {
     let Some((&kind, payload)) = data.split_first() else { return };
     let payload = Bytes::copy_from_slice(payload);
@@ -93,11 +127,18 @@ fuzz_target!(|data: &[u8]| {
                 }
             }),
             Packet::Listed(listed) => listed.conversations.into_iter().for_each(|it| image(it.image)),
-            Packet::Call(call) => fields(&call.fields),
-            Packet::Reply(reply) => fields(&reply.fields),
+            Packet::Call(call) => {
+                fields(&call.fields);
+                target_fields(&call.fields);
+            }
+            Packet::Reply(reply) => {
+                fields(&reply.fields);
+                target_fields(&reply.fields);
+            }
             _ => {}
         }
     }
     image(payload.clone());
     fields(&payload);
+    target_fields(&payload);
 });

@@ -171,7 +171,8 @@ impl Decider {
             Ok(audience) => audience,
             Err(refusal) => return Ok(Outcome::Refused(refusal)),
         };
-        for tag in [tag::REPLY_TO, tag::THREAD] {
+        let named: &[u16] = if tlvs.is_empty() { &[] } else { &[tag::REPLY_TO, tag::THREAD] };
+        for &tag in named {
             if let Some(seq) = tlvs.get_u64(tag)
                 && !case.sees(seq)?
             {

@@ -396,18 +396,22 @@ struct Steps<'a> {
 impl Steps<'_> {
     fn put(&mut self, key: &[u8], payload: &[u8]) -> Result<(), StoreError> {
         self.kv.put_by(&mut self.value, key, payload)?;
-        if Table::of(key) == Some(Table::Block) { Ok(()) } else { self.wrote(key.len() + payload.len()) }
+        // A block is written in its place, once.
+        let is_block = Table::of(key) == Some(Table::Block);
+        let bytes = key.len() + payload.len();
+        self.wrote(if is_block { bytes } else { 3 * bytes + 64 })
     }
 
     fn remove(&mut self, key: &[u8]) -> Result<(), StoreError> {
         self.kv.remove(key)?;
-        self.wrote(key.len())
+        self.wrote(3 * key.len() + 64)
     }
 
-    /// The engine writes a leaf anew after some changes of it, and when it is split or merged.
+    /// About so many bytes were written: the engine writes a leaf anew after some changes of it, and when it is split or
+    /// merged.
     fn wrote(&mut self, bytes: usize) -> Result<(), StoreError> {
         (self.between)();
-        self.bytes += 3 * bytes + 64;
+        self.bytes += bytes;
         if self.bytes < SYNC_BYTES {
             return Ok(());
         }

@@ -3,7 +3,7 @@
 use bytes::Bytes;
 use postrider_protocol::{
     Channel, GapReason, Reason, SenderKind, Tlvs,
-    packet::{Gap, LagPacket, ListedPacket, Packet, SyncItem, SyncedPacket},
+    packet::{Gap, LagPacket, ListedPacket, Made, Packet, SyncItem, SyncedPacket},
     session::client::{ClientEvent, ClientState, Retry},
 };
 
@@ -101,6 +101,28 @@ fn an_answer_that_does_not_cover_its_interval_ends_the_connection() {
     script.say(&Packet::Synced(SyncedPacket { request, reason, epoch: 1, head: 3, from: 1, to: 3, items, tlvs }));
     assert_eq!(script.handed_out(), []);
     assert!(script.session.is_closed());
+}
+
+#[test]
+fn what_was_made_of_messages_follows_all_of_them() {
+    for (is_last, is_closed) in [(true, false), (false, true)] {
+        let mut script = Script::start(ClientState::new(Some(id("phone")), SenderKind::Kept));
+        script.list(b"t1", &[conversation(&alice(), 1, 2, 0)]);
+        let said = script.said();
+        let Some(Packet::Sync(sync)) = said.last() else { panic!("{said:?}") };
+        let (reason, request, tlvs) = (Reason::Ok, sync.request, Tlvs::new());
+        let element = |seq| {
+            let mut bytes = Vec::new();
+            image(&alice(), seq).write(&mut bytes);
+            SyncItem::Image(bytes.into())
+        };
+        let made = SyncItem::Made(Made { seq: 1, edit: 9, version: 1, is_pinned: false, reactions: Vec::new() });
+        let mut items = vec![element(1), element(2)];
+        items.insert(if is_last { 2 } else { 1 }, made);
+        script.say(&Packet::Synced(SyncedPacket { request, reason, epoch: 1, head: 2, from: 1, to: 2, items, tlvs }));
+        assert_eq!(script.handed_out(), if is_last { vec![1, 2] } else { vec![] });
+        assert_eq!(script.session.is_closed(), is_closed);
+    }
 }
 
 #[test]
