@@ -102,19 +102,18 @@ impl<'a> Draft<'a> {
 /// The flags that a client may set on a message.
 const OF_SEND: u16 = image_flag::COUNTABLE | image_flag::SILENT | image_flag::MENTION_ALL | image_flag::MENTIONS;
 
-/// The flag `MENTIONS` and the TLV come together, name at most 100 users, and only a group is spoken to like that.
+/// The flag `MENTIONS` and the TLV come together.
+const UNFLAGGED: Refusal = Refusal::new(Reason::Malformed, "the flag MENTIONS and the TLV come together");
+
+/// What is wrong with the mentions of what has a flag of them: at most 100 users are named, and only a group is spoken to
+/// like that.
 pub(super) fn check_mentions(flags: u16, tlvs: &Tlvs, channel: &Channel) -> Option<Refusal> {
-    let is_flagged = flags & image_flag::MENTIONS != 0;
-    if !is_flagged && flags & image_flag::MENTION_ALL == 0 {
-        let named = tlvs.get(tag::MENTIONS);
-        return named.map(|_| Refusal::new(Reason::Malformed, "the TLV MENTIONS without its flag"));
-    }
     if channel.kind() != ChannelKind::Group {
         return Some(Refusal::new(Reason::Malformed, "only a group has whom to mention"));
     }
     let count = tlvs.get_ids(tag::MENTIONS).map_or(0, |users| users.len());
-    if is_flagged != (count > 0) {
-        return Some(Refusal::new(Reason::Malformed, "the flag MENTIONS and the TLV come together"));
+    if (flags & image_flag::MENTIONS != 0) != (count > 0) {
+        return Some(UNFLAGGED);
     }
     (count > MENTIONS).then(|| Refusal::new(Reason::Malformed, "more than 100 mentions"))
 }
@@ -127,13 +126,17 @@ pub(super) fn check_packet(packet: &SendPacket) -> Option<Refusal> {
     if packet.flags & !OF_SEND != 0 {
         return Some(Refusal::new(Reason::Malformed, "flags"));
     }
-    if let Some(refusal) = check_mentions(packet.flags, &packet.tlvs, &packet.channel) {
+    let mentions = packet.flags & (image_flag::MENTIONS | image_flag::MENTION_ALL);
+    if mentions != 0
+        && let Some(refusal) = check_mentions(packet.flags, &packet.tlvs, &packet.channel)
+    {
         return Some(refusal);
     }
     packet.tlvs.iter().find_map(|(tag, value)| match tag {
         tag::LIFETIME_MS if value.iter().all(|&byte| byte == 0) => {
             Some(Refusal::new(Reason::Malformed, "TLV LIFETIME_MS is 1 or more"))
         }
+        tag::MENTIONS if mentions & image_flag::MENTIONS == 0 => Some(UNFLAGGED),
         tag::READ if value.len() != 8 => Some(Refusal::new(Reason::Malformed, "TLV READ is 8 bytes")),
         0x4000..=0x7fff => Some(Refusal::new(Reason::Malformed, "a TLV that only the server sets")),
         0x8000.. => Some(Refusal::new(Reason::UnknownCritical, "a critical TLV that is not known")),

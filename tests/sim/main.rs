@@ -23,8 +23,9 @@ use report::{Counters, Violation};
 use world::World;
 
 /// What must have happened in a run of 100 seeds or more, or it proves nothing.
-const MUST_HAPPEN: [&str; 18] = [
+const MUST_HAPPEN: [&str; 20] = [
     "acks",
+    "all read",
     "clean stops",
     "conflicts",
     "crashes",
@@ -42,6 +43,7 @@ const MUST_HAPPEN: [&str; 18] = [
     "synced",
     "torn tails",
     "trims",
+    "unread",
 ];
 
 struct Outcome {

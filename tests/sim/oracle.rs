@@ -8,7 +8,8 @@ use postrider::slot::Decided;
 use postrider_protocol::{
     Channel, ChannelKind, HEADER_BYTES, Id, Image, ImageKind, Reason, Sender,
     frame::Decoder,
-    packet::{ListedPacket, Packet, SendackPacket, SyncItem, SyncedPacket, conversation_flag, groups},
+    image_flag,
+    packet::{Conversation, ListedPacket, Packet, SendackPacket, SyncItem, SyncedPacket, conversation_flag, groups},
 };
 use postrider_storage::{Found, MemoryDisk, SLOTS, SlotState, Store, fold};
 
@@ -22,6 +23,7 @@ use crate::{
 pub struct Stored {
     pub crc: u32,
     pub kind: u8,
+    pub is_countable: bool,
     pub author: Id,
     pub sender: Sender,
     pub number: u64,
@@ -267,7 +269,9 @@ impl Oracle {
         ensure(before.is_none(), "I2 uniqueness", || format!("{} has the number of {before:?}", here()))?;
         let (crc, kind, sender, number) = (crc32fast::hash(bytes), image.kind, image.sender, image.number);
         let body = Bytes::copy_from_slice(&image.body);
-        self.log.entry(channel).or_default().push(Stored { crc, kind, author, sender, number, body });
+        let is_countable = kind == ImageKind::Message.number() && image.flags & image_flag::COUNTABLE != 0;
+        let stored = Stored { crc, kind, is_countable, author, sender, number, body };
+        self.log.entry(channel).or_default().push(stored);
         Ok(())
     }
 
@@ -437,11 +441,32 @@ impl Oracle {
             self.say(|| format!("  list to {:?}: {channel:?} head {head} from {from}", tap.user));
             let here = || format!("{channel:?} to {:?}: head {head}, sync_from {from}", tap.user);
             ensure(head <= self.head(channel) && from <= head, "durable before told", here)?;
+            self.unread(tap, &conversation)?;
             if !conversation.image.is_empty() && conversation.flags & conversation_flag::CUT == 0 {
                 self.image(tap, conversation.image)?;
             }
         }
         Ok(())
+    }
+
+    /// Unread is what others wrote above the mark while the user was there, as far as it was kept.
+    fn unread(&mut self, tap: &Tap, conversation: &Conversation) -> Verdict {
+        let (channel, head, read) = (&conversation.channel, conversation.head, conversation.read);
+        let Some(user) = &tap.user else { return Ok(()) };
+        let stays = self.stays(channel, user);
+        // Nine times as a member are known: the present one and eight before it.
+        let stays = stays.get(stays.len().saturating_sub(9)..).unwrap_or_default();
+        let counts = |seq: &u64| {
+            let is_seen = stays.iter().any(|(from, to)| seq > from && to.is_none_or(|to| *seq <= to));
+            is_seen && self.stored(channel, *seq).is_some_and(|stored| stored.is_countable && stored.author != *user)
+        };
+        let most = (read + 1..=head).filter(counts).count();
+        let least = (read.max(self.trimmed(channel)) + 1..=head).filter(counts).count();
+        let unread = usize::from(conversation.unread);
+        self.counters.add(if unread > 0 { "unread" } else { "all read" });
+        ensure((least..=most).contains(&unread), "I12 unread", || {
+            format!("{channel:?} to {user:?}: {unread} of {head} above {read}, not {least} to {most}")
+        })
     }
 
     fn synced(&mut self, tap: &Tap, synced: SyncedPacket) -> Verdict {
