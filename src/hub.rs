@@ -227,3 +227,71 @@ impl Hub {
         outboxes
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::sync::atomic::{AtomicBool, AtomicU64};
+
+    use postrider_protocol::{Sender, SenderKind};
+
+    use super::*;
+    use crate::{outbox::OutboxBounds, slot::Stuck};
+
+    fn session(hub: &Hub, number: u64, device: &str, platform: &str) -> Arc<Origin> {
+        let told = Tlvs::from_pairs([(tag::PLATFORM, platform.as_bytes())]);
+        Arc::new(Origin {
+            session: number,
+            tenant: 0,
+            user: "alice".parse().unwrap(),
+            device: (!device.is_empty()).then(|| device.parse().unwrap()),
+            bound: None,
+            token_ms: number,
+            platform: hub.platform(&told),
+            usage: None,
+            sender: Sender::issue(SenderKind::Kept, 1),
+            outbox: Arc::new(Outbox::new(Arc::new(OutboxBounds::new(1, 1, 1)))),
+            stuck: Stuck::default(),
+            reading: AtomicBool::new(false),
+            paused_until_ms: AtomicU64::new(0),
+        })
+    }
+
+    fn ends(session: &Origin) -> Option<Reason> {
+        session.outbox.farewell().map(|farewell| farewell.reason)
+    }
+
+    #[test]
+    fn of_too_many_of_a_platform_the_earliest_goes_in_whatever_order_they_come() {
+        let hub = Hub::new(vec![("phone".to_owned(), 2)]);
+        let sessions = [(3, "a", "phone"), (4, "b", "phone"), (5, "c", "web"), (2, "d", "phone"), (6, "e", "phone")]
+            .map(|(number, device, platform)| session(&hub, number, device, platform));
+        sessions.iter().for_each(|session| hub.register(session));
+        let ended = sessions.each_ref().map(|session| ends(session));
+        assert_eq!(ended, [Some(Reason::Replaced), None, None, Some(Reason::Replaced), None]);
+        assert_eq!(hub.devices(0, b"alice").len(), 3);
+    }
+
+    #[test]
+    fn a_late_connect_of_a_device_does_not_end_what_came_after_it() {
+        let hub = Hub::default();
+        let (late, early) = (session(&hub, 7, "a", ""), session(&hub, 6, "a", ""));
+        hub.register(&late);
+        hub.register(&early);
+        assert_eq!((ends(&late), ends(&early)), (None, Some(Reason::Replaced)));
+    }
+
+    #[test]
+    fn removal_ends_who_it_names_also_without_a_device() {
+        let hub = Hub::default();
+        let sessions = [(1, "a"), (2, ""), (3, "b")].map(|(number, device)| session(&hub, number, device, ""));
+        sessions.iter().for_each(|session| hub.register(session));
+        hub.remove(1, b"alice", |_| true);
+        hub.remove(0, b"bob", |_| true);
+        assert!(sessions.iter().all(|session| ends(session).is_none()), "of another tenant or user");
+        hub.remove(0, b"alice", |session| session.token_ms <= 2);
+        let ended = sessions.each_ref().map(|session| ends(session));
+        assert_eq!(ended, [Some(Reason::DeviceRemoved), Some(Reason::DeviceRemoved), None]);
+        sessions.iter().for_each(|session| hub.unregister(session));
+        assert!(hub.devices(0, b"alice").is_empty());
+    }
+}

@@ -245,7 +245,7 @@ function hexOf(bytes) {
 
 /** Whether a refusal passes by itself, so that the same number is sent again. @param {number} reason */
 export function isPassing(reason) {
-  const passing = [Reason.BUSY, Reason.STORAGE_FULL, Reason.RATE_LIMITED, Reason.SHUTDOWN];
+  const passing = [Reason.BUSY, Reason.STORAGE_FULL, Reason.RATE_LIMITED, Reason.QUOTA_EXCEEDED, Reason.SHUTDOWN];
   return passing.includes(/** @type {never} */ (reason));
 }
 

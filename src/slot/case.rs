@@ -77,12 +77,18 @@ impl Case<'_> {
             wait.map(|ms| Refusal::later(Reason::RateLimited, ms, "more than the user may send"))
         };
         if let Some(refusal) = &refusal {
-            origin.stuck.refuse(draft.number, refusal.reason);
-            if refusal.reason == Reason::RateLimited {
-                self.pause();
-            }
+            self.stick(draft, refusal.reason);
         }
         refusal
+    }
+
+    /// What was refused for now keeps back what comes after it, and a connection that sends too much is not read for a
+    /// while.
+    fn stick(&self, draft: &Draft<'_>, reason: Reason) {
+        self.origin.stuck.refuse(draft.number, reason);
+        if matches!(reason, Reason::RateLimited | Reason::QuotaExceeded) {
+            self.origin.paused_until_ms.store(self.now.mono_ms + PAUSE_MS, Ordering::Release);
+        }
     }
 
     /// Charges what a numbered command uses, if it may be used. Everything else was decided: what is charged becomes an
@@ -95,7 +101,7 @@ impl Case<'_> {
         let who = Charged { tenant: origin.tenant, user: &origin.user, channel: draft.channel };
         let bytes = (draft.tlvs.as_bytes().len() + draft.body.len()) as u64;
         let over = quotas.charge(who, origin.usage.as_deref(), bytes, self.now.wall_ms).err()?;
-        origin.stuck.refuse(draft.number, Reason::QuotaExceeded);
+        self.stick(draft, Reason::QuotaExceeded);
         Some(Refusal::later(Reason::QuotaExceeded, over.retry_after_ms, over.scope.detail()))
     }
 

@@ -52,6 +52,9 @@ pub fn profile(client: &mut Client, user: &str) -> Tlvs {
     profiles(client, &[id(user)]).remove(0).1
 }
 
+/// What is refused: its name, the TLVs, and the reason.
+type Case<'a> = (&'a str, &'a [(u16, &'a [u8])], Reason);
+
 const ON: [u8; 4] = [0, 0, 0, 1];
 const OFF: [u8; 4] = [0; 4];
 
@@ -92,7 +95,7 @@ fn settings_are_told_to_their_user_alone() {
 fn what_is_no_profile_is_refused_and_changes_nothing() {
     everywhere(&[], |world| {
         let mut alice = world.connect("alice");
-        let cases: [(&str, &[(u16, &[u8])], Reason); 5] = [
+        let cases: [Case<'_>; 5] = [
             ("nothing", &[], Reason::Malformed),
             ("a field of something else", &[(tag::ANNOUNCEMENT, b"x")], Reason::Malformed),
             ("a name of 129 bytes", &[(tag::NAME, &[b'x'; 129])], Reason::Malformed),

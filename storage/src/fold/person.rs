@@ -28,7 +28,8 @@ pub fn of_profile(tlvs: &Tlvs) -> Tlvs {
 pub fn cut_fields(tlvs: &Tlvs, tags: &[u16], bytes: usize) -> Tlvs {
     let cut = |&tag: &u16| {
         let text = tlvs.get_text(tag)?;
-        Some((tag, text.get(..text.floor_char_boundary(bytes)).unwrap_or_default().as_bytes()))
+        let end = (0..=bytes.min(text.len())).rev().find(|end| text.is_char_boundary(*end)).unwrap_or_default();
+        Some((tag, text.get(..end).unwrap_or_default().as_bytes()))
     };
     Tlvs::from_pairs(tags.iter().filter_map(cut))
 }
