@@ -28,6 +28,7 @@ mod groups;
 mod http;
 mod limits;
 mod list_sync;
+mod notice_rights;
 mod notices;
 mod ordering;
 mod people;
