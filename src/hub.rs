@@ -230,30 +230,14 @@ impl Hub {
 
 #[cfg(test)]
 mod tests {
-    use std::sync::atomic::{AtomicBool, AtomicU64};
-
-    use postrider_protocol::{Sender, SenderKind};
-
     use super::*;
-    use crate::{outbox::OutboxBounds, slot::Stuck};
+    use crate::slot::sample;
 
     fn session(hub: &Hub, number: u64, device: &str, platform: &str) -> Arc<Origin> {
         let told = Tlvs::from_pairs([(tag::PLATFORM, platform.as_bytes())]);
-        Arc::new(Origin {
-            session: number,
-            tenant: 0,
-            user: "alice".parse().unwrap(),
-            device: (!device.is_empty()).then(|| device.parse().unwrap()),
-            bound: None,
-            token_ms: number,
-            platform: hub.platform(&told),
-            usage: None,
-            sender: Sender::issue(SenderKind::Kept, 1),
-            outbox: Arc::new(Outbox::new(Arc::new(OutboxBounds::new(1, 1, 1)))),
-            stuck: Stuck::default(),
-            reading: AtomicBool::new(false),
-            paused_until_ms: AtomicU64::new(0),
-        })
+        let device = (!device.is_empty()).then(|| device.parse().unwrap());
+        let origin = sample::origin(number, "alice".parse().unwrap(), device);
+        Arc::new(Origin { token_ms: number, platform: hub.platform(&told), ..origin })
     }
 
     fn ends(session: &Origin) -> Option<Reason> {

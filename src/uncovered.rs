@@ -77,6 +77,12 @@ impl Uncovered {
         Self(run.map(|(key, row)| (key.clone(), row.clone())).collect())
     }
 
+    /// Those of the rows here that `is_it` says.
+    #[must_use]
+    pub fn only(&self, is_it: impl Fn(&StateKey) -> bool) -> Self {
+        Self(self.0.iter().filter(|(key, _)| is_it(key)).map(|(key, row)| (key.clone(), row.clone())).collect())
+    }
+
     /// The rows here of the kind `R`, ascending by key; none for one that was removed.
     pub fn of<R: OfState + 'static>(
         &self,

@@ -232,6 +232,14 @@ impl View {
         rows.map(|channel| channel.rows.clone()).unwrap_or_default()
     }
 
+    /// As [`View::rows`], those alone that `is_it` says.
+    #[must_use]
+    pub fn rows_only(&self, tenant: u32, channel: &Channel, is_it: impl Fn(&StateKey) -> bool) -> Uncovered {
+        let slot = self.lock(channel.slot(tenant));
+        let rows = slot.as_ref().and_then(|slot| slot.channels.get(tenant, channel.as_bytes()));
+        rows.map(|channel| channel.rows.only(is_it)).unwrap_or_default()
+    }
+
     /// The state rows of a channel that are held here, from a key on as long as `is_it`.
     #[must_use]
     pub fn rows_from(

@@ -30,6 +30,7 @@ mod http;
 mod limits;
 mod list_sync;
 mod messages;
+mod notice_rights;
 mod notices;
 mod ordering;
 mod people;

@@ -19,17 +19,17 @@ fn say(client: &mut Client, said: &Said, tlvs: Tlvs) {
     client.say(&Packet::Notice(NoticePacket { what: said.what().number(), fields: fields.into(), tlvs }));
 }
 
-fn types(client: &mut Client, channel: &Channel, is_writing: bool) {
+pub fn types(client: &mut Client, channel: &Channel, is_writing: bool) {
     say(client, &Said::Typing { channel: channel.clone(), is_writing }, Tlvs::new());
 }
 
-fn signals(client: &mut Client, channel: &Channel, body: &[u8]) {
+pub fn signals(client: &mut Client, channel: &Channel, body: &[u8]) {
     let body = Bytes::copy_from_slice(body);
     say(client, &Said::Signal { channel: channel.clone(), body }, Tlvs::new());
 }
 
 /// The next notice of one of these kinds.
-fn told(client: &mut Client, what: &[NoticeKind]) -> Told {
+pub fn told(client: &mut Client, what: &[NoticeKind]) -> Told {
     told_with_tlvs(client, what).0
 }
 
@@ -50,7 +50,7 @@ fn signalled(client: &mut Client) -> Bytes {
 }
 
 /// The next of typing and signals: who types, or the body.
-fn next(client: &mut Client) -> String {
+pub fn next(client: &mut Client) -> String {
     match told(client, &[NoticeKind::Typing, NoticeKind::Signal]) {
         Told::Typing { user, is_writing, .. } => format!("{} {is_writing}", user.as_str().split('.').next().unwrap()),
         Told::Signal { body, .. } => String::from_utf8(body.to_vec()).unwrap(),
@@ -58,24 +58,24 @@ fn next(client: &mut Client) -> String {
     }
 }
 
-fn watch(client: &mut Client, channel: Option<&Channel>) -> Reason {
+pub fn watch(client: &mut Client, channel: Option<&Channel>) -> Reason {
     let mut fields = Vec::new();
     presence::write_watch(&mut fields, channel);
     client.call(Method::Watch, fields.into()).reason
 }
 
-fn receipts(client: &mut Client) -> (Channel, Vec<Receipt>) {
+pub fn receipts(client: &mut Client) -> (Channel, Vec<Receipt>) {
     match told(client, &[NoticeKind::Receipt]) {
         Told::Receipt { channel, marks } => (channel, marks),
         other => panic!("{other:?}"),
     }
 }
 
-fn receipt(user: &str, delivered: u64, read: u64) -> Receipt {
+pub fn receipt(user: &str, delivered: u64, read: u64) -> Receipt {
     Receipt { user: id(user), delivered, read }
 }
 
-fn view(client: &mut Client) -> (ViewNotice, Tlvs) {
+pub fn view(client: &mut Client) -> (ViewNotice, Tlvs) {
     match told_with_tlvs(client, &[NoticeKind::Conversation]) {
         (Told::Conversation(view), tlvs) => (view, tlvs),
         other => panic!("{other:?}"),
@@ -83,7 +83,7 @@ fn view(client: &mut Client) -> (ViewNotice, Tlvs) {
 }
 
 /// Alice and Bob, who know each other.
-fn two(world: World<'_>) -> (Client, Client, Channel) {
+pub fn two(world: World<'_>) -> (Client, Client, Channel) {
     let (mut alice, mut bob) = (world.connect("alice"), world.connect("bob"));
     let channel = channel_of(&alice.user, &bob.user);
     alice.send(&channel, "hello");
@@ -198,7 +198,7 @@ fn signals_count_as_commands_of_the_user() {
 }
 
 /// Takes one signal that was heard; false when none was.
-fn signals_heard(client: &mut Client) -> bool {
+pub fn signals_heard(client: &mut Client) -> bool {
     client.ping();
     client.take_heard(|packet| matches!(packet, Packet::Notice(notice) if notice.what == NoticeKind::Signal.number()))
 }

@@ -36,7 +36,7 @@ fn from_platform(server: &Server, via: Via, user: &str, device: &str, platform: 
 }
 
 /// Asks for users, who are told in this order.
-fn ask(client: &mut Client, users: &[&str]) -> Vec<Presence> {
+pub fn ask(client: &mut Client, users: &[&str]) -> Vec<Presence> {
     let users: Vec<Id> = users.iter().map(|user| id(user)).collect();
     let mut fields = Vec::new();
     groups::write_users(&mut fields, &users);
@@ -45,7 +45,7 @@ fn ask(client: &mut Client, users: &[&str]) -> Vec<Presence> {
     presence::read_answer(reply.fields).unwrap()
 }
 
-fn state(client: &mut Client, user: &str) -> PresenceState {
+pub fn state(client: &mut Client, user: &str) -> PresenceState {
     ask(client, &[user])[0].state
 }
 
@@ -63,7 +63,7 @@ fn told(client: &mut Client) -> Vec<Presence> {
 }
 
 /// Waits until it is told that the user is so; what else was told until then.
-fn told_that(client: &mut Client, user: &str, state: PresenceState) -> Vec<(String, PresenceState)> {
+pub fn told_that(client: &mut Client, user: &str, state: PresenceState) -> Vec<(String, PresenceState)> {
     let mut others = Vec::new();
     loop {
         for one in told(client) {
@@ -85,7 +85,7 @@ fn leave(mut client: Client) {
 }
 
 /// Asks until the user is so: after its start a server does not know who is on their way.
-fn settled(client: &mut Client, user: &str, wanted: PresenceState) {
+pub fn settled(client: &mut Client, user: &str, wanted: PresenceState) {
     until("the state", || (state(client, user) == wanted).then_some(()));
 }
 
