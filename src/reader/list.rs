@@ -226,7 +226,9 @@ impl Reader {
 
     fn time_of(&self, tenant: u32, channel: &Channel, seq: u64) -> Result<Option<u64>, StoreError> {
         match self.images(tenant, channel, (seq, seq), 1)?.pop() {
-            Some(Found::Image(image)) => Ok(Image::decode(image).ok().map(|image| image.time_ms)),
+            Some(Found::Image(image) | Found::Erased(image)) => {
+                Ok(Image::decode(image).ok().map(|image| image.time_ms))
+            }
             _ => Ok(None),
         }
     }

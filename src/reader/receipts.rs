@@ -25,7 +25,7 @@ impl Reader {
             return Err(no_target());
         }
         let image = match self.images(asker.tenant, &channel, (seq, seq), 1)?.pop() {
-            Some(Found::Image(image)) => Image::decode(image).ok(),
+            Some(Found::Image(image) | Found::Erased(image)) => Image::decode(image).ok(),
             Some(Found::Missing | Found::Trimmed) | None => None,
         };
         let Some(image) = image else { return Err(no_target()) };

@@ -55,6 +55,7 @@ impl Reading<'_> {
     pub(super) fn show(&self, seq: u64, found: Found, targets: &BTreeMap<u64, TargetRow>) -> Result<Shown, StoreError> {
         let bytes = match found {
             Found::Image(bytes) => bytes,
+            Found::Erased(bytes) => return self.show_erased(bytes, targets.get(&seq)),
             Found::Missing => return Ok(Shown::Gap(GapReason::Quarantined)),
             Found::Trimmed => return Ok(Shown::Gap(GapReason::Trimmed)),
         };
@@ -85,6 +86,16 @@ impl Reading<'_> {
             Some(row) => self.followed(image, row),
             None => Ok(Shown::Image(bytes, None)),
         }
+    }
+
+    /// What was erased on disk, because somebody took it back or its time was over.
+    fn show_erased(&self, bytes: Bytes, row: Option<&TargetRow>) -> Result<Shown, StoreError> {
+        let Ok(image) = Image::decode(bytes) else { return Ok(Shown::Gap(GapReason::Quarantined)) };
+        let is_taken_back = match fold::target_of(&image) {
+            0 => row.is_some_and(TargetRow::is_erased) || image.flags & image_flag::EXPIRING == 0,
+            target => self.target(target)?.is_some_and(|row| row.is_erased()),
+        };
+        Ok(if is_taken_back { Shown::Image(erased(image), None) } else { Shown::Gap(GapReason::Expired) })
     }
 
     fn is_past(&self, expires_ms: u64) -> bool {

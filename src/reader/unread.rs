@@ -108,7 +108,7 @@ impl Reader {
         }
         let found = self.images(count.asker.tenant, count.channel, (seq, seq), 1)?.pop();
         let image = match found {
-            Some(Found::Image(image)) => Image::decode(image).ok(),
+            Some(Found::Image(image) | Found::Erased(image)) => Image::decode(image).ok(),
             Some(Found::Missing | Found::Trimmed) | None => None,
         };
         // Of what cannot be read the digest has to do; what was to go away may have been emptied when it did.

@@ -296,6 +296,11 @@ impl Marker {
         }
     }
 
+    /// How many keys a table has.
+    pub(crate) fn count(&self, table: Table) -> u64 {
+        self.counts.get(table.index()).copied().unwrap_or_default()
+    }
+
     /// The first table that has another number of keys than it must have, among those that are counted.
     pub(crate) fn differs(&self, counts: &[u64; TABLES]) -> Option<(Table, u64, u64)> {
         let pairs = Table::ALL.into_iter().zip(self.counts.iter().zip(counts));

@@ -11,8 +11,8 @@ use bytes::Bytes;
 use postrider_protocol::{Channel, Id, Reader as Fields};
 
 use crate::{
-    ChannelRow, ConversationRow, DeviceRow, Digest, Entry, MemberRow, RequestRow, SenderRow, SenderTable, StateKey,
-    StateRow, StoreError, TargetRow, blocks,
+    ChannelRow, ConversationRow, DeviceRow, Digest, Entry, MemberRow, OfState as _, RequestRow, SenderRow, SenderTable,
+    StateKey, StateRow, StoreError, TargetRow, blocks,
     codec::{Forgotten, Marker, PAGE, Place, Places, Row, StoredChannel},
     entry::be64,
     kv::Kv,
@@ -28,6 +28,8 @@ use crate::{
 pub enum Found {
     /// The image, exactly as it was stored.
     Image(Bytes),
+    /// Its TLVs and body were erased: the image without them. An edit still has TARGET and VERSION.
+    Erased(Bytes),
     /// It is damaged or lost.
     Missing,
     /// Retention dropped it.
@@ -246,14 +248,15 @@ impl Store {
         while let Some(seq) = seqs.next() {
             let place = self.place(tenant, channel, &stored, seq, &mut page)?.unwrap_or_default();
             let next = seqs.peek().map(|&next| self.place(tenant, channel, &stored, next, &mut page)).transpose()?;
-            let is_it = |entry: &Entry| entry.is(tenant, channel, seq) && entry.is_whole();
+            let is_it = |entry: &Entry| entry.is(tenant, channel, seq) && entry.is_sound();
             let entry = self.entry(place, next.flatten(), &mut last, is_it)?;
             sum += entry.as_ref().map_or(0, |entry| entry.image.len());
             found.push(match entry {
-                Some(entry) => Found::Image(entry.image),
+                Some(entry) if entry.is_whole() => Found::Image(entry.image),
+                Some(entry) => Found::Erased(entry.bare()),
                 // It was dropped while it was read.
                 None if self.is_trimmed(place) && place != Place::default() => Found::Trimmed,
-                None => Found::Missing,
+                None => self.half_erased(tenant, channel, seq, place)?.map_or(Found::Missing, Found::Erased),
             });
             if sum >= bytes {
                 break;
@@ -275,6 +278,16 @@ impl Store {
             Ok(place.filter(|place| !self.is_trimmed(*place)).unwrap_or_default().digest)
         };
         (from.max(1)..=to.min(stored.row.head)).map(digest).collect()
+    }
+
+    /// What is left of `seq` when its erasure, by an entry, was cut short before it could say so itself.
+    fn half_erased(&self, tenant: u32, channel: &Channel, seq: u64, place: Place) -> Result<Option<Bytes>, StoreError> {
+        let row = self.state(tenant, channel, &StateKey::Target(seq))?;
+        if !row.as_ref().and_then(TargetRow::of).is_some_and(TargetRow::is_erased) {
+            return Ok(None);
+        }
+        let entry = self.reader.entry(place.locator, &mut Piece::default())?;
+        Ok(entry.filter(|entry| entry.is(tenant, channel, seq)).map(|entry| entry.bare()))
     }
 
     /// The entry at `place` that `is_it`, from its block or from the log, whichever has it whole. A block is worth its

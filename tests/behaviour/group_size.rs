@@ -123,7 +123,7 @@ fn ten_thousand_members_read_and_write_like_two() {
     assert_eq!(bob.members("big").unwrap().len(), MEMBERS - 1);
     assert!(bob.send(&group("big"), "still here") > head);
     assert_eq!(
-        bob.call_with(Method::GroupInfo, |out| groups::write_members(out, &"big".parse().unwrap(), None)).reason,
+        bob.call_writing(Method::GroupInfo, |out| groups::write_members(out, &"big".parse().unwrap(), None)).reason,
         Reason::Malformed
     );
 }

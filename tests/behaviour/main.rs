@@ -29,6 +29,7 @@ mod groups;
 mod http;
 mod limits;
 mod list_sync;
+mod messages;
 mod notices;
 mod ordering;
 mod people;

@@ -267,7 +267,7 @@ pub fn method(what: &str) -> Method {
             marks::write_mark(&mut out, &of, seq);
             Ok((out, json!({ "channel": channel(&of), "seq": seq })))
         },
-        "settings" => |bytes| {
+        "view" => |bytes| {
             let (of, settings) = marks::read_settings(bytes)?;
             let mut out = Vec::new();
             marks::write_settings(&mut out, &of, &settings);

@@ -1,10 +1,10 @@
 //! What marks, waiting and settings make of the answers.
 
-use std::sync::{Arc, atomic::AtomicBool};
+use std::sync::Arc;
 
 use bytes::Bytes;
 use postrider_protocol::{
-    Channel, ChannelKind, GapReason, ImageKind, Method, Reason, Sender, SenderKind, Tlvs, Writer as _, image_flag,
+    Channel, ChannelKind, GapReason, ImageKind, Method, Reason, Tlvs, Writer as _, image_flag,
     packet::{
         CallPacket, Conversation, Gap, ListPacket, Packet, SendPacket, SyncItem, SyncPacket, conversation_flag as flag,
         groups,
@@ -17,9 +17,7 @@ use postrider_storage::{SlotState, StateKey, fold};
 use super::{World, asker, user};
 use crate::{
     metrics::Metrics,
-    outbox::{Outbox, OutboxBounds},
-    rate::Rates,
-    slot::{Act, Command, Decided, Decider, Now, Origin, Rules, Stuck, Submission},
+    slot::{Act, Command, Decided, Decider, Now, Submission, sample},
 };
 
 const ME: usize = 1;
@@ -74,7 +72,7 @@ impl World {
             fields: fields.into(),
             tlvs: Tlvs::new(),
         };
-        match self.reader.call(&asker(at), &call, self.now_ms).unwrap() {
+        match self.reader.call(&asker(at), &call, None, self.now_ms).unwrap() {
             Packet::Reply(reply) if reply.reason == Reason::Ok => {
                 let page = ReceiptsPage::decode(reply.fields).unwrap();
                 Ok((page.members, page.delivered, page.read))
@@ -88,13 +86,7 @@ impl World {
     fn decide(&mut self, at: usize, command: Command) -> Decided {
         self.commit();
         self.materialiser.checkpoint().unwrap();
-        let rules = Rules {
-            max_members: 9,
-            busy_after_ms: 1_000,
-            rates: Rates::new(0, 1),
-            full: AtomicBool::new(false),
-            metrics: Arc::new(Metrics::new()),
-        };
+        let rules = sample::rules(9, Arc::new(Metrics::new()));
         let slots: Vec<SlotState> = (0..=255)
             .map(|slot| SlotState {
                 epoch: 1,
@@ -103,17 +95,7 @@ impl World {
             })
             .collect();
         let mut decider = Decider::new(self.reader.lookup.clone(), Arc::new(rules), &slots, 0, 1);
-        let origin = Origin {
-            session: 1,
-            tenant: 0,
-            user: user(at),
-            device: None,
-            sender: Sender::issue(SenderKind::Kept, 1),
-            outbox: Arc::new(Outbox::new(Arc::new(OutboxBounds::new(1, 1, 1)))),
-            stuck: Stuck::default(),
-            reading: false.into(),
-            paused_until_ms: 0.into(),
-        };
+        let origin = sample::origin(1, user(at), None);
         let submission = Submission { origin: Arc::new(origin), at_ms: 0, commands: vec![command] };
         decider.decide(Now { wall_ms: self.now_ms, mono_ms: 0 }, vec![submission]).unwrap()
     }
@@ -124,7 +106,7 @@ impl World {
         marks::write_mark(&mut fields, channel, seq);
         let (method, number) = (Method::Read.number(), 1);
         let call = CallPacket { request: 1, method, number, oldest: 1, fields: fields.into(), tlvs: Tlvs::new() };
-        let (channel, act) = Act::read(Method::Read, &call, &user(at)).unwrap();
+        let (channel, act) = Act::read(Method::Read, &call, &user(at), None).unwrap();
         let decided = self.decide(at, Command::Act { request: 1, number, oldest: 1, channel, act });
         decided.accepted.first().map(|accepted| accepted.read)
     }
@@ -240,7 +222,7 @@ fn what_a_user_deleted_for_themselves_is_a_gap_and_no_preview() {
         limit,
         tlvs: Tlvs::new(),
     };
-    let synced = |limit| match world.reader.sync(&asker(ME), &sync(limit)).unwrap() {
+    let synced = |limit| match world.reader.sync(&asker(ME), &sync(limit), world.now_ms).unwrap() {
         Packet::Synced(synced) => {
             let gap = |item| if let SyncItem::Gap(gap) = item { Some(gap) } else { None };
             (synced.to, synced.items.into_iter().map(gap).collect::<Vec<_>>())

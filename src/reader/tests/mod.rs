@@ -13,8 +13,13 @@ use postrider_storage::{
 
 use super::{Asker, ReadLimits, Reader};
 use crate::{
+    hub::Hub,
     lookup::Lookup,
     metrics::Metrics,
+    notice::Notices,
+    outbox::OutboxBounds,
+    presence::Presence,
+    quota::{Limits, Quotas},
     slot::{Accepted, Audience, Decided, Run},
     uncovered::Change,
     view::View,
@@ -60,7 +65,12 @@ impl World {
         let view = Arc::new(View::new(&opened.slots));
         let lookup = Lookup::new(opened.store, Arc::clone(&view));
         let limits = ReadLimits { page: 50, page_max: 100, window: 1_000, age_ms: 1_000_000_000 };
-        let reader = Reader::new(lookup, limits, Arc::new(Metrics::new()));
+        let (hub, metrics) = (Arc::new(Hub::default()), Arc::new(Metrics::new()));
+        let bounds = Arc::new(OutboxBounds::new(1 << 18, 1_000, 1 << 28));
+        let presence = Presence::local(Arc::clone(&hub), 10_000);
+        let notices = Notices::new(Arc::clone(&hub), bounds, lookup.clone(), Arc::clone(&metrics), presence);
+        let quotas = Arc::new(Quotas::new(Limits::default()));
+        let reader = Reader::new(lookup, (hub, Arc::new(notices)), quotas, limits, metrics);
         (opened.log, opened.materialiser, view, reader)
     }
 

@@ -5,6 +5,8 @@ mod group;
 mod mark;
 mod person;
 mod target;
+#[cfg(test)]
+mod target_tests;
 
 use postrider_protocol::{Channel, DecodeError, Id, Method, Reason, Tlvs, packet::CallPacket};
 use postrider_storage::StoreError;
