@@ -129,7 +129,7 @@ export class List {
     const items = [
       isUnread
         ? { icon: 'eye', text: 'Mark as read', act: () => this.#client.markRead(channel, head) }
-        : { icon: 'unread', text: 'Mark as unread', act: () => set({ markedUnread: true }) },
+        : { icon: 'unread', text: 'Mark as unread', act: () => this.#markUnread(channel, set) },
       { icon: 'pin', text: pinned ? 'Unpin from top' : 'Pin to top', act: () => set({ pinned: !pinned }) },
     ];
     if (isMuted) items.push({ icon: 'bell', text: 'Unmute', act: () => set({ mutedUntilMs: 0 }) });
@@ -146,6 +146,12 @@ export class List {
       items.push({ icon: 'trash', text: 'Clear for me', isDangerous: true, act });
     }
     openMenu(anchor, items, name);
+  }
+
+  /** What is open would be read at once, so it is closed. @param {import('./client/image.js').Channel} channel @param {(settings: import('./client/stream.js').Settings) => void} set */
+  #markUnread(channel, set) {
+    if (decodeURIComponent(location.hash.slice(1)) === this.#client.address(channel)) location.hash = '';
+    set({ markedUnread: true });
   }
 
   /** @param {() => Promise<unknown>} work */

@@ -52,7 +52,7 @@ const TARGETS = {
 /** @type {Record<string, Fields>} */
 const MARKS = {
   read: { decode: codec.decodeRead, encode: ({ channel, seq }) => codec.encodeRead(channel, seq) },
-  conversation_settings: {
+  view: {
     decode: codec.decodeConversationSet, encode: ({ channel, tlvs }) => codec.encodeConversationSet(channel, tlvs),
   },
   receipts: { decode: codec.decodeReceiptsQuery, encode: ({ channel, seq, after }) => codec.encodeReceiptsQuery(channel, seq, after) },
