@@ -293,8 +293,6 @@ export const Method = Object.freeze({
   PINS: 35,
   /** The versions of an edited message. */
   EDITS: 36,
-  /** The messages of a thread, a page at a time. */
-  THREAD: 37,
   /** Changes the caller's profile and privacy settings. */
   PROFILE_SET: 40,
   /** Profiles of users. */

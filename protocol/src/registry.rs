@@ -477,8 +477,6 @@ pub enum Method {
     Pins = 35,
     /// The versions of an edited message.
     Edits = 36,
-    /// The messages of a thread, a page at a time.
-    Thread = 37,
     /// Changes the caller's profile and privacy settings.
     ProfileSet = 40,
     /// Profiles of users.
@@ -507,7 +505,7 @@ pub enum Method {
 
 impl Method {
     /// Every row, by number.
-    pub const ALL: [Self; 41] = [
+    pub const ALL: [Self; 40] = [
         Self::GroupCreate,
         Self::GroupAdd,
         Self::GroupRemove,
@@ -536,7 +534,6 @@ impl Method {
         Self::Hide,
         Self::Pins,
         Self::Edits,
-        Self::Thread,
         Self::ProfileSet,
         Self::Profiles,
         Self::Devices,
@@ -583,7 +580,6 @@ impl Method {
             34 => Some(Self::Hide),
             35 => Some(Self::Pins),
             36 => Some(Self::Edits),
-            37 => Some(Self::Thread),
             40 => Some(Self::ProfileSet),
             41 => Some(Self::Profiles),
             42 => Some(Self::Devices),
@@ -638,7 +634,6 @@ impl Method {
             Self::Hide => "HIDE",
             Self::Pins => "PINS",
             Self::Edits => "EDITS",
-            Self::Thread => "THREAD",
             Self::ProfileSet => "PROFILE_SET",
             Self::Profiles => "PROFILES",
             Self::Devices => "DEVICES",
@@ -694,7 +689,6 @@ impl Method {
             | Self::Blocked
             | Self::Pins
             | Self::Edits
-            | Self::Thread
             | Self::Profiles
             | Self::Devices
             | Self::Usage

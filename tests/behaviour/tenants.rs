@@ -103,7 +103,6 @@ const ELSEWHERE: [Method; 24] = [
     Method::Hide,
     Method::Pins,
     Method::Edits,
-    Method::Thread,
     Method::Presence,
     Method::Watch,
 ];
