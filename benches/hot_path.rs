@@ -91,7 +91,6 @@ impl World {
             metrics: Arc::clone(&metrics),
         };
         let verifier = Verifier::new(Some(SECRET), &[], Duration::from_secs(86_400), Duration::from_secs(60));
-        let lookup = Lookup::new(store, Arc::clone(&view));
         let presence = Presence::local(Arc::clone(&hub), 10_000);
         let notices =
             Notices::new(Arc::clone(&hub), Arc::clone(&bounds), lookup.clone(), Arc::clone(&metrics), presence);

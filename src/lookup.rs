@@ -73,7 +73,7 @@ impl Lookup {
     /// # Errors
     /// When the store cannot be read.
     pub fn requests(&self, tenant: u32, group: &Channel) -> Result<BTreeMap<Id, RequestRow>, StoreError> {
-        let fresh = self.view.rows(tenant, group);
+        let fresh = self.view.rows_only(tenant, group, |key| matches!(key, StateKey::Request(_)));
         let mut requests: BTreeMap<Id, RequestRow> = self.store.requests(tenant, group)?.into_iter().collect();
         for (key, row) in fresh.of::<RequestRow>(|key| matches!(key, StateKey::Request(_))) {
             let StateKey::Request(user) = key else { continue };
@@ -134,10 +134,28 @@ impl Lookup {
     /// # Errors
     /// When the store cannot be read.
     pub fn members(&self, tenant: u32, group: &Channel) -> Result<BTreeMap<Id, MemberRow>, StoreError> {
-        let fresh = self.view.rows(tenant, group);
-        let mut members: BTreeMap<Id, MemberRow> = self.store.members(tenant, group)?.into_iter().collect();
+        self.members_above(tenant, group, None)
+    }
+
+    /// As [`Lookup::members`], those above an id alone.
+    ///
+    /// # Errors
+    /// When the store cannot be read.
+    pub fn members_above(
+        &self,
+        tenant: u32,
+        group: &Channel,
+        above: Option<&Id>,
+    ) -> Result<BTreeMap<Id, MemberRow>, StoreError> {
+        let is_member = |key: &StateKey| matches!(key, StateKey::User | StateKey::Member(_));
+        let fresh = self.view.rows_from(tenant, group, &StateKey::User, is_member);
+        let stored = self.store.members_above(tenant, group, above)?;
+        let mut members: BTreeMap<Id, MemberRow> = stored.into_iter().collect();
         for (key, row) in fresh.of::<MemberRow>(|key| matches!(key, StateKey::Member(_))) {
             let StateKey::Member(user) = key else { continue };
+            if above.is_some_and(|above| user <= above) {
+                continue;
+            }
             match row {
                 Some(row) if members.get(user).is_none_or(|stored| stored.position <= row.position) => {
                     members.insert(user.clone(), row.clone());

@@ -73,6 +73,8 @@ pub struct Stages {
     pub limits: BatchLimits,
     /// With less free space than this and twice the pending checkpoint, nothing is stored.
     pub reserve_bytes: u64,
+    /// What is to be erased on disk waits no longer than this, milliseconds.
+    pub erase_within_ms: u64,
 }
 
 /// The running threads.
@@ -123,6 +125,7 @@ impl Stages {
             metrics: self.metrics,
             clock: self.clock,
             reserve_bytes: self.reserve_bytes,
+            erase_within_ms: self.erase_within_ms,
         };
         threads.push(spawn("materialise".to_owned(), move || filler.run(&from_log)));
         (queues, Pipeline { threads })

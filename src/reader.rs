@@ -6,8 +6,12 @@ mod groups;
 mod list;
 mod people;
 mod presence;
+mod receipts;
 mod sync;
 mod targets;
+#[cfg(test)]
+mod tests;
+mod unread;
 
 use std::sync::{
     Arc,

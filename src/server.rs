@@ -283,6 +283,7 @@ fn assemble(
             bytes: config.commit.batch_bytes.as_usize(),
         },
         reserve_bytes: config.storage.reserve_bytes.bytes(),
+        erase_within_ms: millis(config.storage.erase_within),
     };
     let (queues, pipeline) = stages.start();
     let reader = Reader::new(

@@ -70,6 +70,13 @@ impl Uncovered {
         }
     }
 
+    /// The rows here from a key on, as long as `is_it`.
+    #[must_use]
+    pub fn run(&self, from: &StateKey, is_it: impl Fn(&StateKey) -> bool) -> Self {
+        let run = self.0.range(from..).take_while(|(key, _)| is_it(key));
+        Self(run.map(|(key, row)| (key.clone(), row.clone())).collect())
+    }
+
     /// The rows here of the kind `R`, ascending by key; none for one that was removed.
     pub fn of<R: OfState + 'static>(
         &self,

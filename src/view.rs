@@ -12,7 +12,7 @@ use std::sync::{
 
 use bytes::Bytes;
 use postrider_protocol::{Channel, Id};
-use postrider_storage::{ConversationRow, SLOTS, SlotState, StateKey, StateRow, TargetRow, Written};
+use postrider_storage::{ConversationRow, Digest, SLOTS, SlotState, StateKey, StateRow, TargetRow, Written};
 
 use crate::{
     keyed::Keyed,
@@ -208,12 +208,42 @@ impl View {
         channel.rows.targets((from, to)).map(|(seq, row)| (seq, row.clone())).collect()
     }
 
+    /// What counting needs of the seqs in `from..=to` that are held here, ascending and dense: the first, and one for each.
+    #[must_use]
+    pub fn digests(&self, tenant: u32, channel: &Channel, from: u64, to: u64) -> Option<(u64, Vec<Digest>)> {
+        let slot = self.lock(channel.slot(tenant))?;
+        let channel = slot.channels.get(tenant, channel.as_bytes())?;
+        let start = channel.recent.partition_point(|piece| piece.seq + piece.count as u64 <= from);
+        let first = channel.recent.get(start).filter(|piece| piece.seq <= to)?.seq.max(from);
+        let digests = channel.recent.range(start..).take_while(|piece| piece.seq <= to).flat_map(|piece| {
+            (piece.seq..=to)
+                .zip(piece.at..piece.at + piece.count)
+                .skip(usize::try_from(first.saturating_sub(piece.seq)).unwrap_or(usize::MAX))
+                .map(|(_, at)| piece.written.digest(at).unwrap_or_default())
+        });
+        Some((first, digests.collect()))
+    }
+
     /// All state rows of a channel that are held here.
     #[must_use]
     pub fn rows(&self, tenant: u32, channel: &Channel) -> Uncovered {
         let slot = self.lock(channel.slot(tenant));
         let rows = slot.as_ref().and_then(|slot| slot.channels.get(tenant, channel.as_bytes()));
         rows.map(|channel| channel.rows.clone()).unwrap_or_default()
+    }
+
+    /// The state rows of a channel that are held here, from a key on as long as `is_it`.
+    #[must_use]
+    pub fn rows_from(
+        &self,
+        tenant: u32,
+        channel: &Channel,
+        from: &StateKey,
+        is_it: impl Fn(&StateKey) -> bool,
+    ) -> Uncovered {
+        let slot = self.lock(channel.slot(tenant));
+        let rows = slot.as_ref().and_then(|slot| slot.channels.get(tenant, channel.as_bytes()));
+        rows.map(|channel| channel.rows.run(from, is_it)).unwrap_or_default()
     }
 
     /// A user's row of a channel, if it is held here; otherwise the store's is current.

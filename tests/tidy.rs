@@ -112,6 +112,9 @@ laws! {
     documents_name_what_exists:
         bad [("README.md", "| 1 | `src/gone.rs` | reads |"), ("README.md", "`clients/cobol`")],
         good [("README.md", "`src/commit.rs`, `clients/rust/`, `target/debug/x`"), ("src/commit.rs", ""), ("clients/rust/src/lib.rs", "")];
+    features_name_tests_that_exist:
+        bad [("docs/features.md", "| revoke | `tests/behaviour/revoke.rs::is_gone` |")],
+        good [("docs/features.md", "| revoke | `tests/behaviour/revoke.rs::is_final` |"), ("tests/behaviour/revoke.rs", "fn is_final() {}")];
     commit_keeps_its_order:
         bad [
             ("src/commit.rs", "fn commit() { answer(batch); log.append(b); log.wait(t); view.commit(b); }"),

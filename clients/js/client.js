@@ -2,18 +2,20 @@
 // The client: one device of one user. It keeps a connection up, carries out commands once, and hands the app each
 // channel's images once and in order. What it needs to go on after a restart is in its storage.
 
-import {
-  SenderKind, addressOf, channelKey, channelOf, decodeImage, decodeMembersPage, encodeGroupChange, encodeMembersQuery,
-  encodeRead, fromOf, groupChannel, requestSender, textTlv, tlvU64,
-} from './codec.js';
-import { Connection, endingOf } from './connection.js';
+import { addressOf, channelKey, channelOf, encodeConversationSet, encodeRead, fromOf, tlvU64, tlvsOfSettings } from './codec.js';
+import { PLATFORM_CLOCK, endingOf } from './connection.js';
+import { Groups } from './groups.js';
 import { Inbox } from './inbox.js';
-import { Outbox, packetOf, randomId, reasonName } from './outbox.js';
-import { ImageKind, Kind, Method, Reason, ReasonInfo, Tlv, VERSION } from './registry.js';
+import { FIRST_BACKOFF_MS, Link, retryOf } from './link.js';
+import { Live } from './live.js';
+import { Messages } from './messages.js';
+import { Outbox, Refused, packetOf, randomId } from './outbox.js';
+import { People } from './people.js';
+import { ImageKind, Kind, Method, Reason, Tlv } from './registry.js';
 import { Requests } from './requests.js';
 import { MemoryStorage, State } from './storage.js';
 
-export { reasonName } from './outbox.js';
+export { Refused, reasonName } from './outbox.js';
 export { MemoryStorage } from './storage.js';
 
 /**
@@ -24,7 +26,7 @@ export { MemoryStorage } from './storage.js';
  * @typedef {import('./connection.js').Ending} Ending
  * @typedef {import('./outbox.js').Command} Command
  * @typedef {{ image: Image } | { gap: { from: number, to: number, why: number } }} HistoryItem
- * @typedef {'idle' | 'connecting' | 'online' | 'waiting' | 'replaced' | 'refused' | 'closed'} ClientState
+ * @typedef {import('./link.js').ClientState} ClientState
  * @typedef {object} ClientOptions
  * @property {string} url `ws://…` or `wss://…`
  * @property {string} user who the token speaks for
@@ -36,33 +38,13 @@ export { MemoryStorage } from './storage.js';
  * @property {Clock} [clock] default: the platform's
  */
 
-const FIRST_BACKOFF_MS = 1000;
-const LAST_BACKOFF_MS = 30_000;
-/** How long the app may take for a token. */
-const TOKEN_MS = 10_000;
 const HISTORY_PAGE = 50;
+const STOLEN = 'another client uses this storage';
 const NOTHING = new Uint8Array(0);
 
-/** @type {Clock} */
-const PLATFORM_CLOCK = {
-  now: () => Date.now(),
-  random: () => Math.random(),
-  setTimeout: (run, ms) => globalThis.setTimeout(run, ms),
-  clearTimeout: (timer) => globalThis.clearTimeout(timer),
-};
-
-/** A command or a request that was refused. */
-export class Refused extends Error {
-  /** @param {number} reason @param {string} detail */
-  constructor(reason, detail) {
-    super(detail === '' ? reasonName(reason) : `${reasonName(reason)}: ${detail}`);
-    this.name = 'Refused';
-    this.reason = reason;
-  }
-}
-
 /**
- * Events (each a `CustomEvent`; see README.md): `state`, `message`, `gap`, `reset`, `conversation`, `outgoing`.
+ * Events (each a `CustomEvent`; see README.md): `state`, `message`, `made`, `gap`, `reset`, `hidden`, `conversation`,
+ * `outgoing`, `typing`, `presence`, `receipt`, `signal`, `requests`, `contact`.
  */
 export class PostriderClient extends EventTarget {
   #options;
@@ -71,16 +53,7 @@ export class PostriderClient extends EventTarget {
   #outbox;
   #inbox;
   #requests = new Requests();
-  /** @type {ClientState} */
-  #phase = 'idle';
-  /** @type {Connection | null} */
-  #connection = null;
-  /** Counts attempts to connect, so that a late token finds out that it is late. */
-  #attempts = 0;
-  /** Failures since a connection last did its work. */
-  #failures = 0;
-  /** @type {unknown} the next attempt, or the end of this one's patience for a token */
-  #backoff = null;
+  #link;
   /** @type {unknown} */
   #pause = null;
 
@@ -94,19 +67,48 @@ export class PostriderClient extends EventTarget {
     super();
     this.#options = { WebSocket: globalThis.WebSocket, platform: '', ...options };
     this.#clock = options.clock ?? PLATFORM_CLOCK;
-    this.#state = new State(options.storage ?? new MemoryStorage(), `${options.user}/${options.device}`);
+    this.#state = new State(options.storage ?? new MemoryStorage(), options.user, options.device);
     this.#outbox = new Outbox(this.#state);
+    this.#link = new Link({
+      client: this.#options,
+      clock: this.#clock,
+      sender: () => this.#state.sender,
+      packet: (packet) => this.#packet(packet),
+      turned: (phase, ending) => this.#emit('state', { phase, ...ending }),
+      down: () => this.#disconnected(),
+      over: (phase, ending) => this.#over(phase, ending),
+      expired: () => this.#renew(null),
+    });
     this.#inbox = new Inbox({
       state: this.#state,
       requests: this.#requests,
       user: options.user,
-      emit: (name, detail) => this.#emit(name, detail),
+      emit: (name, detail) => this.#tell(name, detail),
       recognise: (image) => this.#recognise(image),
-      refused: (answer) => this.#again(endingOf(answer)),
+      refused: (answer) => this.#link.again(endingOf(answer)),
       pause: () => this.#pauseFor(FIRST_BACKOFF_MS),
-      listed: () => {
-        this.#failures = 0;
-      },
+      listed: () => this.#link.proved(),
+    });
+    /** @type {import('./caller.js').Caller} */
+    const caller = {
+      user: options.user,
+      change: (channel, method, fields, tlvs) => this.#change(channel, method, fields, tlvs),
+      ask: (method, fields) => this.#call(method, fields),
+      alter: (channel, change) => this.#alter(channel, change),
+      emit: (name, detail) => this.#emit(name, detail),
+      relist: () => this.refresh(),
+      told: (channel, items) => this.#inbox.told(channel, items, null),
+    };
+    /** What is done with groups. */
+    this.groups = new Groups(caller);
+    /** What is done with messages that are there. */
+    this.messages = new Messages(caller);
+    /** Profiles, contacts, blocked users, devices. */
+    this.people = new People(caller);
+    /** What is told and not stored: typing, presence, receipts, signals. */
+    this.live = new Live(caller, this.#clock, (packet) => {
+      this.#link.online?.send(packet);
+      return this.#link.online !== null;
     });
   }
 
@@ -122,7 +124,7 @@ export class PostriderClient extends EventTarget {
 
   /** What the client is doing. `replaced`, `refused` and `closed` are for ever: make a new client to go on. */
   get phase() {
-    return this.#phase;
+    return this.#link.phase;
   }
 
   /** The conversations that are known. */
@@ -144,36 +146,39 @@ export class PostriderClient extends EventTarget {
 
   /** Connects, and stays connected until `close`. Once in the life of a client. */
   connect() {
-    if (this.#phase !== 'idle') throw new Error('a client connects once; make a new one');
+    if (this.phase !== 'idle') throw new Error('a client connects once; make a new one');
     this.#state.claim(randomId());
-    this.#attempt();
+    this.#link.connect();
   }
 
   /** Ends the connection. What is unsent stays in the storage. */
   close() {
-    if (this.#isOver) return;
-    this.#connection?.close();
-    this.#finish('closed', { reason: null, detail: '', retryMs: null });
+    if (!this.#link.isOver) this.#link.finish('closed', { reason: null, detail: '', retryMs: null });
+  }
+
+  /** Something about the conversations may have changed that is not told: asks for it. */
+  refresh() {
+    this.#inbox.relist();
+    this.#flush();
   }
 
   /** Now is a good time to connect, or to find out whether the connection still lives: the network or the user is back. */
   nudge() {
-    if (this.#phase === 'waiting') this.#attempt();
-    else this.#connection?.probe();
+    this.#link.nudge();
   }
 
   /**
    * Sends a message: at once, or as soon as there is a connection. It is stored when `outgoing` says so.
    * @param {string | Channel} to `user:ID`, `group:ID` or a channel
    * @param {string | Uint8Array} body text is sent as UTF-8
-   * @param {{ contentType?: string, read?: number, silent?: boolean }} [options] `read`: the highest seq on screen
+   * @param {import('./outbox.js').MessageOptions} [options]
    * @returns {Command}
    */
-  send(to, body, { contentType = typeof body === 'string' ? 'text/plain' : '', read = 0, silent = false } = {}) {
+  send(to, body, options = {}) {
     this.#mustBeAlive();
     const bytes = typeof body === 'string' ? new TextEncoder().encode(body) : body;
-    const options = { contentType, read, silent };
-    const command = this.#outbox.message(this.channel(to), bytes, options, this.#clock.now());
+    const contentType = options.contentType ?? (typeof body === 'string' ? 'text/plain' : '');
+    const command = this.#outbox.message(this.channel(to), bytes, { ...options, contentType }, this.#clock.now());
     this.#emit('outgoing', command);
     this.#flush();
     return command;
@@ -216,34 +221,15 @@ export class PostriderClient extends EventTarget {
     this.#move();
   }
 
-  /** Creates a group with this user as its owner. @param {string} group @param {string[]} users */
-  createGroup(group, users) {
-    return this.#change(Method.GROUP_CREATE, group, users);
+  /** Mutes, pins, hides, marks unread or clears a conversation for this user. @param {Channel} channel @param {import('./stream.js').Settings} settings */
+  async setConversation(channel, settings) {
+    await this.#change(channel, Method.CONVERSATION_SET, encodeConversationSet(channel, tlvsOfSettings(settings)));
+    this.#alter(channel, (stream) => stream.set(settings));
   }
 
-  /** @param {string} group @param {string[]} users */
-  addMembers(group, users) {
-    return this.#change(Method.GROUP_ADD, group, users);
-  }
-
-  /** Removes members; everyone may remove themselves. @param {string} group @param {string[]} users */
-  removeMembers(group, users) {
-    return this.#change(Method.GROUP_REMOVE, group, users);
-  }
-
-  /** All members of a group, ascending. @param {string} group */
-  async members(group) {
-    const members = [];
-    for (let after = '', more = true; more; after = members.at(-1)?.user ?? '') {
-      const fields = encodeMembersQuery(group, after);
-      const reply = await this.#ask((request) => ({
-        kind: Kind.CALL, request, method: Method.GROUP_MEMBERS, number: 0, oldest: 0, fields, tlvs: [],
-      }));
-      const page = decodeMembersPage(reply.fields);
-      members.push(...page.members);
-      more = page.more && page.members.length > 0;
-    }
-    return members;
+  /** What later entries made of the message `seq`; null when nothing is known. @param {Channel} channel @param {number} seq */
+  made(channel, seq) {
+    return this.conversation(channel)?.targets.get(seq) ?? null;
   }
 
   /**
@@ -265,113 +251,70 @@ export class PostriderClient extends EventTarget {
       const synced = await this.#ask((request) => ({
         kind: Kind.SYNC, request, channel, epoch, from: asked, to, limit: 0, tlvs: [],
       }));
-      for (const item of synced.items) {
-        if ('gap' in item) items.push(item);
-        else if ('image' in item) items.push({ image: decodeImage(item.image) });
-      }
+      items.push(...this.#inbox.told(channel, synced.items, synced.head));
       if (synced.to < from) break;
       from = synced.to + 1;
     }
     return items;
   }
 
-  /** @param {number} method @param {string} group @param {string[]} users @returns {Promise<{ seq: number, timeMs: number }>} */
-  #change(method, group, users) {
+  /**
+   * Carries out a CALL that changes `channel`, once.
+   * @param {Channel} channel @param {number} method @param {Uint8Array} fields @param {import('./image.js').TlvField[]} [tlvs]
+   * @returns {Promise<import('./caller.js').Done>}
+   */
+  #change(channel, method, fields, tlvs = []) {
     this.#mustBeAlive();
-    const command = this.#outbox.call(groupChannel(group), method, encodeGroupChange(group, users), this.#clock.now());
+    const command = this.#outbox.call(channel, method, fields, this.#clock.now(), tlvs);
     return new Promise((resolve, reject) => {
       this.#promises.set(command.id, { resolve, reject });
       this.#flush();
     });
   }
 
-  get #isOver() {
-    return this.#phase === 'replaced' || this.#phase === 'refused' || this.#phase === 'closed';
+  /** Asks by a CALL that changes nothing. @param {number} method @param {Uint8Array} fields @returns {Promise<Uint8Array>} */
+  async #call(method, fields) {
+    const reply = await this.#ask((request) => ({ kind: Kind.CALL, request, method, number: 0, oldest: 0, fields, tlvs: [] }));
+    return reply.fields.slice();
+  }
+
+  /** @param {Channel} channel @param {(stream: import('./stream.js').Stream) => void} change */
+  #alter(channel, change) {
+    this.#inbox.change(channel, change);
+    this.#move();
   }
 
   #mustBeAlive() {
-    if (this.#isOver) throw new Error(`the client is ${this.#phase}; make a new one`);
-    if (this.#phase !== 'idle' && !this.#state.isOurs) {
-      this.#connection?.close();
-      this.#finish('replaced', { reason: Reason.REPLACED, detail: 'another client uses this storage', retryMs: null });
-      throw new Error('another client uses this storage');
+    if (this.#link.isOver) throw new Error(`the client is ${this.phase}; make a new one`);
+    if (this.phase !== 'idle' && !this.#state.isOurs) {
+      this.#stolen();
+      throw new Error(STOLEN);
     }
+  }
+
+  #stolen() {
+    this.#link.finish('replaced', { reason: Reason.REPLACED, detail: STOLEN, retryMs: null });
   }
 
   // --- the connection ----------------------------------------------------------------------------------------------
 
-  async #attempt() {
-    this.#clock.clearTimeout(this.#backoff);
-    this.#attempts += 1;
-    const attempt = this.#attempts;
-    this.#turn('connecting', { reason: null, detail: '', retryMs: null });
-    const { token, url, WebSocket, device, platform } = this.#options;
-    this.#backoff = this.#clock.setTimeout(() => {
-      this.#ended({ reason: null, detail: 'no token in time', retryMs: null });
-    }, TOKEN_MS);
-    try {
-      const proof = new TextEncoder().encode(typeof token === 'string' ? token : await token());
-      if (this.#phase !== 'connecting' || attempt !== this.#attempts) return;
-      this.#clock.clearTimeout(this.#backoff);
-      const tlvs = platform === '' ? [] : [textTlv(Tlv.PLATFORM, platform)];
-      const sender = this.#state.sender ?? requestSender(SenderKind.KEPT);
-      this.#connection = new Connection({
-        url,
-        WebSocket,
-        clock: this.#clock,
-        connect: { kind: Kind.CONNECT, versionMin: VERSION, versionMax: VERSION, token: proof, device, sender, tlvs },
-        onPacket: (packet) => this.#packet(packet),
-        onEnd: (ending) => this.#ended(ending),
-      });
-    } catch (error) {
-      if (this.#phase !== 'connecting' || attempt !== this.#attempts) return;
-      this.#ended({ reason: null, detail: error instanceof Error ? error.message : String(error), retryMs: null });
-    }
-  }
-
-  /** @param {Ending} ending */
-  #ended(ending) {
-    this.#disconnect();
-    this.#clock.clearTimeout(this.#backoff);
-    const retry = ending.reason === null ? 'reconnect' : retryOf(ending.reason);
-    if (retry === 'terminal') return this.#finish('replaced', ending);
-    const oldToken = retry === 'new token' && typeof this.#options.token === 'string';
-    if (retry === 'never' || oldToken) return this.#finish('refused', ending);
-    if (retry === 'new sender') this.#renew(null);
-    const atOnce = retry === 'new sender' && this.#failures === 0;
-    const most = atOnce ? 0 : Math.min(LAST_BACKOFF_MS, FIRST_BACKOFF_MS * 2 ** this.#failures);
-    const wait = Math.max((most * (1 + this.#clock.random())) / 2, (ending.retryMs ?? 0) * (1 + this.#clock.random() / 4));
-    this.#failures += 1;
-    this.#backoff = this.#clock.setTimeout(() => this.#attempt(), wait);
-    this.#turn('waiting', { ...ending, retryMs: wait });
-  }
-
   /** Lets go of everything that belongs to one connection. */
-  #disconnect() {
-    this.#connection = null;
+  #disconnected() {
     this.#clock.clearTimeout(this.#pause);
     this.#pause = null;
     this.#calls.clear();
     this.#outbox.disconnected();
     this.#inbox.disconnected();
     this.#requests.disconnected();
+    this.live.disconnected();
   }
 
-  /** @param {'replaced' | 'refused' | 'closed'} phase @param {Ending} ending */
-  #finish(phase, ending) {
-    this.#disconnect();
-    this.#clock.clearTimeout(this.#backoff);
-    this.#turn(phase, ending);
+  /** @param {ClientState} phase @param {Ending} ending */
+  #over(phase, ending) {
     const error = new Refused(ending.reason ?? Reason.OK, `the client is ${phase}`);
     this.#requests.fail(error);
     for (const { reject } of this.#promises.values()) reject(error);
     this.#promises.clear();
-  }
-
-  /** @param {ClientState} phase @param {Ending} ending */
-  #turn(phase, ending) {
-    this.#phase = phase;
-    this.#emit('state', { phase, ...ending });
   }
 
   /** @param {string} name @param {unknown} detail */
@@ -379,13 +322,15 @@ export class PostriderClient extends EventTarget {
     this.dispatchEvent(new CustomEvent(name, { detail }));
   }
 
+  /** What comes in order. @param {string} name @param {any} detail */
+  #tell(name, detail) {
+    this.#emit(name, detail);
+    if (name === 'message') this.live.wrote(detail.channel, detail.author);
+  }
+
   /** @param {Packet} packet */
   #packet(packet) {
-    if (!this.#state.isOurs) {
-      this.#connection?.close();
-      const detail = 'another client uses this storage';
-      return this.#finish('replaced', { reason: Reason.REPLACED, detail, retryMs: null });
-    }
+    if (!this.#state.isOurs) return this.#stolen();
     switch (packet.kind) {
       case Kind.CONNACK:
         this.#connacked(packet);
@@ -398,6 +343,9 @@ export class PostriderClient extends EventTarget {
         break;
       case Kind.LAG:
         this.#inbox.lagged();
+        break;
+      case Kind.NOTICE:
+        this.live.notice(packet);
         break;
       case Kind.REPLY:
       case Kind.LISTED:
@@ -412,7 +360,7 @@ export class PostriderClient extends EventTarget {
 
   /** Does what has become possible: stores, acknowledges, tells the app, sends, asks. */
   #move() {
-    const connection = this.#phase === 'online' ? this.#connection : null;
+    const connection = this.#link.online;
     this.#inbox.settle(
       connection && ((channel, seq) => connection.send({ kind: Kind.RECVACK, channel, seq, tlvs: [] })),
     );
@@ -422,13 +370,13 @@ export class PostriderClient extends EventTarget {
   /** @param {import('./codec.js').Connack} connack */
   #connacked({ user, sender }) {
     if (user !== this.user) {
-      this.#connection?.close();
-      return this.#finish('refused', { reason: null, detail: `the token is for ${user}`, retryMs: null });
+      return this.#link.finish('refused', { reason: null, detail: `the token is for ${user}`, retryMs: null });
     }
     const known = this.#state.sender;
     if (known === null || known.join() !== sender.join()) this.#renew(sender.slice(), known === null);
     this.#inbox.connected();
-    this.#turn('online', { reason: null, detail: '', retryMs: null });
+    this.#link.accepted();
+    this.live.connected();
   }
 
   /** @param {Uint8Array | null} sender @param {boolean} [isFirst] */
@@ -444,14 +392,15 @@ export class PostriderClient extends EventTarget {
 
   /** Puts on the wire what is due: commands, then the next request. */
   #flush() {
-    if (this.#phase !== 'online' || this.#connection === null || this.#pause !== null) return;
+    const connection = this.#link.online;
+    if (connection === null || this.#pause !== null) return;
     for (const command of this.#outbox.take()) {
       const request = command.method === 0 ? 0 : this.#requests.id();
       if (request > 0) this.#calls.set(request, command);
-      this.#connection.send(packetOf(command, this.#outbox.oldest, request));
+      connection.send(packetOf(command, this.#outbox.oldest, request));
     }
     const request = this.#requests.take(this.#inbox);
-    if (request !== null) this.#connection.send(request);
+    if (request !== null) connection.send(request);
   }
 
   /** A device knows its own command when it sees what became of it. @param {Image} image */
@@ -470,9 +419,9 @@ export class PostriderClient extends EventTarget {
     if (command === null) return;
     if (answer.reason === Reason.OK) return this.#stored(command, answer);
     const refusal = endingOf(answer);
-    if (retryOf(answer.reason) === 'reconnect') return this.#again(refusal);
+    if (retryOf(answer.reason) === 'reconnect') return this.#link.again(refusal);
     const wait = this.#outbox.refuse(command, { ...refusal, reason: answer.reason });
-    if (this.#outbox.needsSender) return this.#again({ ...refusal, reason: Reason.SENDER_EXPIRED });
+    if (this.#outbox.needsSender) return this.#link.again({ ...refusal, reason: Reason.SENDER_EXPIRED });
     if (wait !== null) return this.#pauseFor(wait);
     if (command.method !== 0) this.#outbox.discard(command);
     this.#promises.get(command.id)?.reject(new Refused(answer.reason, refusal.detail));
@@ -505,12 +454,6 @@ export class PostriderClient extends EventTarget {
     this.#promises.delete(command.id);
     if (command.method === 0) this.#emit('outgoing', command);
     else this.#outbox.discard(command);
-  }
-
-  /** Ends the connection for a reason that an answer gave. @param {Ending} ending */
-  #again(ending) {
-    this.#connection?.close();
-    this.#ended(ending);
   }
 
   /** Sends nothing for so long. @param {number} ms */
@@ -549,9 +492,4 @@ export class PostriderClient extends EventTarget {
     }
     if (!this.#requests.answer(packet)) this.#pauseFor(endingOf(packet).retryMs ?? FIRST_BACKOFF_MS);
   }
-}
-
-/** What the registry says about trying again after `reason`. @param {number} reason */
-function retryOf(reason) {
-  return /** @type {Record<number, { retry: string }>} */ (ReasonInfo)[reason]?.retry ?? 'reconnect';
 }

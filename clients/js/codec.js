@@ -2,20 +2,25 @@
 // Packets and frames as SPEC.md defines them: bytes to objects and back, without IO and without a clock.
 // Decoded byte fields are views of the input; a field that is wrong throws a `CodecError` with reason, what and at.
 
+import { readInterval, readSyncItem, writeSyncItem } from './elements.js';
 import {
   isPublic, readImage, readOpaqueSender, readOptionalId, readSender, readSharedChannel, readTlvs, writeChannel, writeImage,
   writeOptionalId, writeSender, writeTlvs,
 } from './image.js';
-import { readInterval, readSyncItem, writeSyncItem } from './elements.js';
 import { ImageFlag, Kind, Limits, Reason, ReasonInfo } from './registry.js';
 import { CodecError, Reader, Writer, crc32, readCounted, writeCounted } from './wire.js';
 
 export {
   ChannelKind, SenderKind, addressOf, authorOf, channelKey, channelOf, decodeChannel, decodeImage, encodeChannel,
-  encodeImage, fromOf, groupChannel, isId, personChannel, requestSender, slotOf, textTlv, tlvBytes, tlvText, tlvU32, tlvU64, u64Tlv,
+  encodeImage, fromOf, groupChannel, isId, personChannel, idsTlv, requestSender, slotOf, textTlv, tlvBytes, tlvText,
+  tlvU32, tlvU64, u32Tlv, u64Tlv,
 } from './image.js';
-export * from './methods.js';
-export * from './targets.js';
+export { decodeUsers, encodeUsers } from './fields.js';
+export * from './fields-groups.js';
+export * from './fields-marks.js';
+export * from './fields-notices.js';
+export * from './fields-people.js';
+export * from './fields-targets.js';
 export { CodecError, MAX_INTEGER, crc32 } from './wire.js';
 
 /**
@@ -65,9 +70,23 @@ export const ConversationFlag = Object.freeze({
   CUT: 1,
   /** The user is no member any more; head is the last seq they may see. */
   LEFT: 2,
+  /** It stays at the top. */
+  PINNED: 4,
+  /** It is left out of the list until something new comes. */
+  HIDDEN: 8,
+  /** It shows as unread whatever the count. */
+  MARKED_UNREAD: 16,
+  /** The user is invited to the group and is no member yet. */
+  INVITED: 32,
+  /** The user has asked to join the group. */
+  ASKED: 64,
+  /** The user blocks the other one. */
+  BLOCKED: 128,
+  /** The group was dismissed. */
+  DISMISSED: 256,
 });
 
-const SEND_FLAGS = ImageFlag.COUNTABLE | ImageFlag.SILENT;
+const SEND_FLAGS = ImageFlag.COUNTABLE | ImageFlag.SILENT | ImageFlag.MENTION_ALL | ImageFlag.MENTIONS;
 
 // --- packets -------------------------------------------------------------------------------------------------------
 

@@ -23,6 +23,14 @@ const SHORTEST_HEARTBEAT_MS = 100;
 /** WebSocket close codes are the reason and this. */
 const CLOSE_CODE = 4000;
 
+/** @type {Clock} */
+export const PLATFORM_CLOCK = {
+  now: () => Date.now(),
+  random: () => Math.random(),
+  setTimeout: (run, ms) => globalThis.setTimeout(run, ms),
+  clearTimeout: (timer) => globalThis.clearTimeout(timer),
+};
+
 export class Connection {
   #options;
   #socket;

@@ -301,6 +301,20 @@ export function u64Tlv(tag, number) {
   return { tag, value: w.finish() };
 }
 
+/** A TLV of a u32. @param {number} tag @param {number} number @returns {TlvField} */
+export function u32Tlv(tag, number) {
+  const w = new Writer();
+  w.u32(number);
+  return { tag, value: w.finish() };
+}
+
+/** A TLV of ids, in any order. @param {number} tag @param {string[]} ids @returns {TlvField} */
+export function idsTlv(tag, ids) {
+  const w = new Writer();
+  for (const id of [...new Set(ids)].sort()) writeId(w, id);
+  return { tag, value: w.finish() };
+}
+
 // --- images --------------------------------------------------------------------------------------------------------
 
 /** How `user` is written in `channel`. @param {string} user @param {Channel} channel @returns {From} */

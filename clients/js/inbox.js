@@ -3,8 +3,9 @@
 // the app before the connection's first LIST is complete, for only that tells whether the channels still have the past
 // that this device holds.
 
-import { CodecError, authorOf, channelKey, decodeImage } from './codec.js';
-import { Kind, Reason } from './registry.js';
+import { CodecError, ConversationFlag, authorOf, channelKey, decodeImage } from './codec.js';
+import { isAboutAnother, targetOf } from './made.js';
+import { ImageKind, Kind, Reason } from './registry.js';
 import { Stream } from './stream.js';
 
 /**
@@ -102,6 +103,45 @@ export class Inbox {
     return true;
   }
 
+  /** What the app sees of the channel has changed, by what is no image. @param {Channel} channel @param {(stream: Stream) => void} change */
+  change(channel, change) {
+    const stream = this.conversation(channel);
+    if (stream === null) return;
+    change(stream);
+    this.#touched.add(stream);
+  }
+
+  /** Something about the channel changed that only LIST tells. */
+  relist() {
+    this.#listWanted = true;
+  }
+
+  /**
+   * Takes images that the app asked for, with what is said of them.
+   * @param {Channel} channel @param {import('./codec.js').SyncItem[]} items
+   * @param {number | null} head as of which it is said; null: of about now, so that what is known already stands
+   * @returns {({ image: Image } | { gap: { from: number, to: number, why: number } })[]}
+   */
+  told(channel, items, head) {
+    const stream = this.#stream(channel);
+    /** @type {Map<number, import('./elements.js').Made>} */
+    const made = new Map();
+    for (const item of items) if ('made' in item) made.set(item.made.seq, item.made);
+    /** @type {({ image: Image } | { gap: { from: number, to: number, why: number } })[]} */
+    const told = [];
+    for (const item of items) {
+      if ('gap' in item) told.push(item);
+      if (!('image' in item)) continue;
+      const image = decodeImage(item.image);
+      const isKnown = head === null && stream.targets.get(image.seq) !== null;
+      if (image.kind === ImageKind.MESSAGE && !isKnown) {
+        stream.targets.hold(image, Math.max(head ?? stream.head, image.seq), made.get(image.seq) ?? null);
+      }
+      told.push({ image });
+    }
+    return told;
+  }
+
   /**
    * Stores what changed, then tells the server how far this device is, then the app.
    * @param {((channel: Channel, seq: number) => void) | null} acknowledge null without a connection
@@ -162,6 +202,9 @@ export class Inbox {
   /** @param {import('./codec.js').Conversation} conversation */
   #listConversation(conversation) {
     const stream = this.#stream(conversation.channel);
+    // An invitation, or a question to join, that is over.
+    const { LEFT, INVITED, ASKED } = ConversationFlag;
+    if (conversation.head === 0 && (conversation.flags & (LEFT | INVITED | ASKED)) === LEFT) return this.#lose(stream);
     const isBeyond = !this.#isListed && stream.cursor > conversation.head;
     if (stream.epoch !== null && (stream.epoch !== conversation.epoch || isBeyond)) this.#forget(stream);
     this.#told?.add(stream);
@@ -223,9 +266,8 @@ export class Inbox {
   /** @param {Stream} stream @param {import('./codec.js').Synced} synced */
   #fill(stream, synced) {
     let next = synced.from;
-    for (const item of synced.items) {
-      if ('made' in item) continue;
-      const image = 'image' in item ? decodeImage(item.image) : null;
+    for (const item of this.told(stream.channel, synced.items, synced.head)) {
+      const image = 'image' in item ? item.image : null;
       const { from, to, why } = 'gap' in item ? item.gap : { from: image?.seq ?? 0, to: image?.seq ?? 0, why: 0 };
       if (from !== next) throw new CodecError('SYNCED does not cover its interval', 0, Reason.PROTOCOL_VIOLATION);
       next = to + 1;
@@ -244,7 +286,7 @@ export class Inbox {
   /** @param {Channel} channel */
   #stream(channel) {
     const key = channelKey(channel);
-    const stream = this.#state.streams.get(key) ?? new Stream(channel);
+    const stream = this.#state.streams.get(key) ?? new Stream(channel, this.#options.user);
     this.#state.streams.set(key, stream);
     return stream;
   }
@@ -260,9 +302,13 @@ export class Inbox {
   #drain(stream) {
     if (stream.epoch === null) this.#listWanted = true;
     if (stream.epoch === null || !this.#isListed) return;
-    for (let image = stream.take(this.#options.user); image !== null; image = stream.take(this.#options.user)) {
+    for (let image = stream.take(); image !== null; image = stream.take()) {
       this.#touched.add(stream);
       this.#options.emit('message', { channel: image.channel, image, author: authorOf(image) });
+      if (!isAboutAnother(image)) continue;
+      const seq = targetOf(image);
+      const made = stream.targets.get(seq);
+      if (made !== null) this.#options.emit('made', { channel: image.channel, seq, made, image });
     }
     if (stream.hole() !== null) this.#holes.add(stream);
   }

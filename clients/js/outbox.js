@@ -2,7 +2,7 @@
 // The commands that have no answer yet. Each has one number for ever; a number is sent again until it is answered, so
 // that a command is carried out once whatever the connection does.
 
-import { encodePacket, textTlv, u64Tlv } from './codec.js';
+import { encodePacket, idsTlv, textTlv, u64Tlv } from './codec.js';
 import { ImageFlag, Kind, Limits, Reason, ReasonInfo, Tlv } from './registry.js';
 
 /**
@@ -13,6 +13,16 @@ import { ImageFlag, Kind, Limits, Reason, ReasonInfo, Tlv } from './registry.js'
  *   body: Uint8Array }} Command a message (method 0), or a CALL with its fields as body; `copies` were put on the wire and not
  *   answered: while that is not 0 it may have been stored. `sender` is '' but for unsure ones: who numbered them, in hex
  * @typedef {{ reason: number, detail: string, retryMs: number | null }} Refusal
+ * @typedef {object} MessageOptions
+ * @property {string} [contentType]
+ * @property {number} [read] the highest seq on screen
+ * @property {boolean} [silent] it wakes nobody
+ * @property {number} [replyTo] the seq of the message that it answers
+ * @property {number} [thread] the seq of the message that began its thread
+ * @property {string[]} [mentions] users
+ * @property {boolean} [mentionAll]
+ * @property {number} [lifetimeMs] it goes away so long after it is stored
+ * @property {string} [forwarded] where its content comes from
  */
 
 /** How long to wait after a refusal that does not say. */
@@ -38,19 +48,20 @@ export class Outbox {
    * A message.
    * @param {Channel} channel
    * @param {Uint8Array} body
-   * @param {{ contentType: string, read: number, silent: boolean }} options
+   * @param {MessageOptions} options
    * @param {number} nowMs
    */
-  message(channel, body, { contentType, read, silent }, nowMs) {
-    const tlvs = contentType === '' ? [] : [textTlv(Tlv.CONTENT_TYPE, contentType)];
-    if (read > 0) tlvs.push(u64Tlv(Tlv.READ, read));
-    const flags = ImageFlag.COUNTABLE | (silent ? ImageFlag.SILENT : 0);
-    return this.#add({ channel, method: 0, flags, tlvs, body, createdMs: nowMs });
+  message(channel, body, options, nowMs) {
+    return this.#add({ channel, method: 0, flags: flagsOf(options), tlvs: tlvsOf(options), body, createdMs: nowMs });
   }
 
-  /** A CALL that changes something in `channel`. @param {Channel} channel @param {number} method @param {Uint8Array} body @param {number} nowMs */
-  call(channel, method, body, nowMs) {
-    return this.#add({ channel, method, flags: 0, tlvs: [], body, createdMs: nowMs });
+  /**
+   * A CALL that changes something in `channel`.
+   * @param {Channel} channel @param {number} method @param {Uint8Array} body its fields @param {number} nowMs
+   * @param {import('./image.js').TlvField[]} [tlvs]
+   */
+  call(channel, method, body, nowMs, tlvs = []) {
+    return this.#add({ channel, method, flags: 0, tlvs, body, createdMs: nowMs });
   }
 
   /** @param {Pick<Command, 'channel' | 'method' | 'flags' | 'tlvs' | 'body' | 'createdMs'>} what @returns {Command} */
@@ -203,6 +214,25 @@ export function packetOf({ number, channel, flags, tlvs, body, method }, oldest,
   return { kind: Kind.CALL, request, method, number, oldest, fields: body, tlvs };
 }
 
+/** @param {MessageOptions} options */
+function flagsOf({ silent = false, mentions = [], mentionAll = false }) {
+  return ImageFlag.COUNTABLE | (silent ? ImageFlag.SILENT : 0) | (mentions.length > 0 ? ImageFlag.MENTIONS : 0)
+    | (mentionAll ? ImageFlag.MENTION_ALL : 0);
+}
+
+/** Tags ascending. @param {MessageOptions} options */
+function tlvsOf({ contentType = '', read = 0, replyTo = 0, thread = 0, mentions = [], lifetimeMs = 0, forwarded = '' }) {
+  const tlvs = [];
+  if (contentType !== '') tlvs.push(textTlv(Tlv.CONTENT_TYPE, contentType));
+  if (replyTo > 0) tlvs.push(u64Tlv(Tlv.REPLY_TO, replyTo));
+  if (thread > 0) tlvs.push(u64Tlv(Tlv.THREAD, thread));
+  if (mentions.length > 0) tlvs.push(idsTlv(Tlv.MENTIONS, mentions));
+  if (lifetimeMs > 0) tlvs.push(u64Tlv(Tlv.LIFETIME_MS, lifetimeMs));
+  if (forwarded !== '') tlvs.push(textTlv(Tlv.FORWARDED, forwarded));
+  if (read > 0) tlvs.push(u64Tlv(Tlv.READ, read));
+  return tlvs;
+}
+
 /** An id that no other client has. */
 export function randomId() {
   return hexOf(globalThis.crypto.getRandomValues(new Uint8Array(12)));
@@ -222,4 +252,14 @@ export function isPassing(reason) {
 /** The name of a reason. @param {number} reason */
 export function reasonName(reason) {
   return /** @type {Record<number, { name: string }>} */ (ReasonInfo)[reason]?.name ?? `reason ${reason}`;
+}
+
+/** A command or a request that was refused. */
+export class Refused extends Error {
+  /** @param {number} reason @param {string} detail */
+  constructor(reason, detail) {
+    super(detail === '' ? reasonName(reason) : `${reasonName(reason)}: ${detail}`);
+    this.name = 'Refused';
+    this.reason = reason;
+  }
 }

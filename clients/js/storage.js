@@ -44,11 +44,11 @@ export class State {
   /** @type {Set<string>} the channels that are stored */
   #stored = new Set();
 
-  /** @param {Storage} storage @param {string} name keeps devices apart that share a storage */
-  constructor(storage, name) {
+  /** @param {Storage} storage @param {string} user @param {string} device keeps devices apart that share a storage */
+  constructor(storage, user, device) {
     this.#storage = storage;
-    this.#prefix = `postrider/${name}/`;
-    this.user = '';
+    this.#prefix = `postrider/${user}/${device}/`;
+    this.user = user;
     /** @type {Uint8Array | null} */
     this.sender = null;
     /** The number of the next command. */
@@ -76,7 +76,6 @@ export class State {
 
   #load() {
     const session = this.#get('session');
-    this.user = session?.user ?? '';
     this.listToken = fromBase64(session?.listToken ?? '');
     const outbox = this.#get('outbox');
     this.sender = outbox?.sender ? fromBase64(outbox.sender) : null;
@@ -86,12 +85,12 @@ export class State {
     this.streams.clear();
     for (const key of this.#stored) {
       const record = this.#get(`channel/${key}`);
-      if (record !== null) this.streams.set(key, Stream.restore(record));
+      if (record !== null) this.streams.set(key, Stream.restore(record, this.user));
     }
   }
 
   saveSession() {
-    this.#set('session', { user: this.user, listToken: toBase64(this.listToken) });
+    this.#set('session', { listToken: toBase64(this.listToken) });
   }
 
   /** Sender, counter and unsent commands are one value: none of them makes sense with an older one of the others. */

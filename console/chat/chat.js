@@ -1,17 +1,22 @@
 // @ts-check
-// The chat page of `postrider dev`: who one is, the connection, the list of conversations, and which one is open.
+// The chat page of `postrider dev`: who one is, and which conversation is open.
 
 import { PostriderClient } from './client/client.js';
 import { channelKey, isId } from './client/codec.js';
-import { Rows, byId, dressAvatar, make } from './dom.js';
-import { setUpMembers, setUpNewGroup } from './groups.js';
+import { Banner } from './banner.js';
+import { closable } from './dialogs.js';
+import { byId, dressAvatar } from './dom.js';
+import { Facts, idOf } from './facts.js';
+import { GroupPanel } from './group-panel.js';
+import { setUpNewGroup } from './groups.js';
+import { List } from './list.js';
+import { PersonPanel, Settings } from './settings.js';
 import { Thread } from './thread.js';
 import { Timeline } from './timeline.js';
-import { preview, shortTime, why } from './words.js';
 
-/** A connection that comes up faster than this is not worth a word. */
-const PATIENCE_MS = 700;
 const DEVICE_KEY = 'postrider/device';
+/** So many of the newest people are watched for whether they are online. */
+const WATCHED = 200;
 
 /** This browser as a device. */
 function device() {
@@ -45,210 +50,149 @@ function welcome(text, isError) {
   }
 }
 
-// --- the connection --------------------------------------------------------------------------------------------------
-
-class Banner {
-  #banner = byId('banner', HTMLElement);
-  #text = byId('banner-text', HTMLElement);
-  #count = byId('banner-count', HTMLElement);
-  #action = byId('banner-action', HTMLButtonElement);
-  #act = () => {};
-  /** @type {number | undefined} */
-  #timer;
-
-  constructor() {
-    this.#action.addEventListener('click', () => this.#act());
-  }
-
-  hide() {
-    clearTimeout(this.#timer);
-    this.#banner.hidden = true;
-    this.#text.textContent = '';
-  }
-
-  /** @param {string} text @param {string} action @param {() => void} act */
-  say(text, action, act) {
-    clearTimeout(this.#timer);
-    this.#banner.hidden = false;
-    this.#count.textContent = '';
-    if (this.#text.textContent !== text) this.#text.textContent = text;
-    this.#action.hidden = action === '';
-    this.#action.textContent = action;
-    this.#act = act;
-  }
-
-  /** Says it only if it lasts. @param {string} text */
-  sayLater(text) {
-    clearTimeout(this.#timer);
-    if (!this.#banner.hidden) return this.say(text, '', () => {});
-    this.#timer = setTimeout(() => this.say(text, '', () => {}), PATIENCE_MS);
-  }
-
-  /** @param {number} at when it will be over */
-  countDown(at) {
-    const left = Math.ceil((at - Date.now()) / 1000);
-    if (left <= 0) return;
-    this.#count.textContent = `Trying again in ${left} s.`;
-    this.#timer = setTimeout(() => this.countDown(at), (at - Date.now()) % 1000 || 1000);
-  }
-}
-
-/** @type {Record<string, string>} */
-const PHASES = {
-  idle: 'offline', connecting: 'connecting', online: 'online', waiting: 'offline', replaced: 'open elsewhere',
-  refused: 'refused', closed: 'offline',
-};
-
-/** @param {PostriderClient} client @param {Banner} banner @param {{ reason: number | null, detail: string, retryMs: number | null }} ending */
-function showPhase(client, banner, { reason, detail, retryMs }) {
-  byId('phase', HTMLElement).textContent = PHASES[client.phase];
-  byId('dot', HTMLElement).className = `dot is-${client.phase}`;
-  switch (client.phase) {
-    case 'online':
-      return banner.hide();
-    case 'connecting':
-      return banner.sayLater('Connecting…');
-    case 'waiting':
-      banner.say(reason === null ? 'No connection.' : `No connection: ${why(reason)}.`, 'Try now', () => client.nudge());
-      return banner.countDown(Date.now() + (retryMs ?? 0));
-    case 'replaced':
-      return banner.say('This chat is open in another window.', 'Use here', () => location.reload());
-    case 'refused':
-      return banner.say(`The server refused: ${reason === null ? detail : why(reason)}.`, 'Reload', () => location.reload());
-    default:
-      return undefined;
-  }
-}
-
-// --- the conversations -----------------------------------------------------------------------------------------------
-
-/**
- * @param {PostriderClient} client
- * @param {Rows} rows
- * @param {string} open the address that is open
- * @param {boolean} isReading whether its end is on screen: then nothing in it is unread
- */
-function showList(client, rows, open, isReading) {
-  const known = client.conversations.sort((a, b) => (b.last?.timeMs ?? 0) - (a.last?.timeMs ?? 0));
-  let total = 0;
-  rows.show(known.map((conversation) => {
-    const address = client.address(conversation.channel);
-    const { last } = conversation;
-    const isOpen = address === open;
-    const unread = isOpen && isReading ? 0 : conversation.unread.length;
-    total += unread;
-    const line = last === null ? '' : preview(last, client.user);
-    const time = last === null ? '' : shortTime(last.timeMs);
-    const look = [isOpen, unread, line, time].join('\n');
-    return { key: channelKey(conversation.channel), look, build: () => listRow(client, address, isOpen, line, time, unread) };
-  }));
-  byId('list-empty', HTMLElement).hidden = known.length > 0;
-  document.title = `${total > 0 ? `(${total}) ` : ''}${client.user} – Postrider`;
-}
-
-/** @param {PostriderClient} client @param {string} address @param {boolean} isOpen @param {string} line @param {string} time @param {number} unread */
-function listRow(client, address, isOpen, line, time, unread) {
-  const avatar = make('span', '');
-  avatar.setAttribute('aria-hidden', 'true');
-  dressAvatar(avatar, address);
-  const id = address.slice(address.indexOf(':') + 1);
-  const name = address === `user:${client.user}` ? 'Notes to self' : id;
-  const top = make('span', 'entry-top', make('span', 'entry-name', name), make('span', 'entry-time', time));
-  const bottom = make('span', 'entry-bottom', make('span', 'entry-line', line));
-  if (unread > 0) {
-    const badge = make('span', 'badge', unread > 99 ? '99+' : String(unread), make('span', 'unseen', ' unread'));
-    bottom.append(badge);
-  }
-  const link = make('a', unread > 0 ? 'entry is-unread' : 'entry', avatar, make('span', 'entry-words', top, bottom));
-  link.href = `#${address}`;
-  if (isOpen) link.setAttribute('aria-current', 'true');
-  return make('li', '', link);
-}
-
-// --- the page --------------------------------------------------------------------------------------------------------
-
-/** @param {PostriderClient} client */
-function run(client) {
-  const banner = new Banner();
-  const rows = new Rows(byId('list', HTMLElement));
-  const thread = new Thread(client);
-  const showMembers = setUpMembers(client);
+class Page {
+  #client;
+  #banner = new Banner();
+  #facts;
+  #list;
+  #thread;
+  #groupPanel;
+  #personPanel;
+  #settings;
   /** @type {Map<string, Timeline>} */
-  const timelines = new Map();
-  let open = '';
+  #timelines = new Map();
+  /** The address that is open. */
+  #open = '';
+  #isDue = false;
+
+  /** @param {PostriderClient} client */
+  constructor(client) {
+    this.#client = client;
+    this.#facts = new Facts(client, () => this.#show());
+    this.#list = new List(client, this.#facts, (channel) => this.#timelineOf(channel).reset());
+    this.#thread = new Thread(client, this.#facts);
+    this.#groupPanel = new GroupPanel(client, this.#facts);
+    this.#personPanel = new PersonPanel(client, this.#facts);
+    this.#settings = new Settings(client, this.#facts);
+    this.#listen();
+    this.#setUp();
+  }
+
+  /** Shows the page and connects. */
+  run() {
+    byId('app', HTMLElement).hidden = false;
+    this.#client.connect();
+    this.#route();
+  }
+
+  #listen() {
+    /** @param {string} name @param {(detail: any) => void} act */
+    const on = (name, act) => this.#client.addEventListener(name, (event) => {
+      act(/** @type {CustomEvent} */ (event).detail);
+      this.#show();
+    });
+    on('state', (ending) => {
+      this.#banner.show(this.#client, ending);
+      if (this.#client.phase !== 'online') return;
+      this.#facts.connected();
+      this.#thread.connected();
+    });
+    on('message', ({ channel, image }) => {
+      this.#timelineOf(channel).add(image);
+      this.#facts.see(channel, image);
+      this.#thread.came(channel, image);
+      if (channel.kind === 2 && image.kind >= 10) this.#groupPanel.refresh(channel.ids[0]);
+    });
+    on('gap', ({ channel, from, to, why }) => {
+      // Without a reason it was skipped because it is old: history has it.
+      if (why === 0) this.#timelineOf(channel).reset();
+      else this.#timelineOf(channel).addGap({ from, to, why });
+    });
+    on('reset', ({ channel }) => this.#timelineOf(channel).reset());
+    on('hidden', ({ channel, from, to }) => this.#timelineOf(channel).hide(from, to));
+    on('outgoing', (command) => {
+      if (command.state === 'stored') this.#timelineOf(command.channel).addStored(command);
+    });
+    on('receipt', ({ channel }) => this.#thread.received(channel));
+    on('requests', ({ group }) => this.#groupPanel.refresh(group));
+    on('contact', () => {
+      this.#settings.refresh();
+      this.#personPanel.refresh();
+    });
+    for (const name of ['conversation', 'made', 'typing', 'presence']) on(name, () => {});
+  }
+
+  #setUp() {
+    setUpNewGroup(this.#client, (address) => {
+      location.hash = address;
+    });
+    setUpStart(this.#client);
+    closable(byId('ask-dialog', HTMLDialogElement));
+    byId('me-button', HTMLButtonElement).addEventListener('click', () => this.#settings.open());
+    byId('title-button', HTMLButtonElement).addEventListener('click', () => this.#openPanel());
+    window.addEventListener('hashchange', () => this.#route());
+    window.addEventListener('online', () => this.#client.nudge());
+    document.addEventListener('visibilitychange', () => document.visibilityState === 'visible' && this.#client.nudge());
+    document.addEventListener('keydown', (event) => {
+      if (event.key !== 'Escape' || this.#open === '' || document.querySelector('dialog[open]') !== null) return;
+      if (!this.#thread.cancel()) location.hash = '';
+    });
+  }
 
   /** @param {import('./client/image.js').Channel} channel */
-  const timelineOf = (channel) => {
+  #timelineOf(channel) {
     const key = channelKey(channel);
-    const timeline = timelines.get(key) ?? new Timeline(channel);
-    timelines.set(key, timeline);
+    const timeline = this.#timelines.get(key) ?? new Timeline(channel);
+    this.#timelines.set(key, timeline);
     return timeline;
-  };
+  }
 
-  let isDue = false;
   /** Shows what changed, once for all that changes at a time. */
-  const show = () => {
-    if (isDue) return;
-    isDue = true;
+  #show() {
+    if (this.#isDue) return;
+    this.#isDue = true;
     queueMicrotask(() => {
-      isDue = false;
-      showList(client, rows, open, thread.isReading);
-      thread.render();
+      this.#isDue = false;
+      const { user } = this.#client;
+      const name = this.#facts.nameOf(user);
+      dressAvatar(byId('me-avatar', HTMLElement), `user:${user}`, name);
+      byId('me', HTMLElement).textContent = name;
+      this.#list.show(this.#open, this.#thread.isReading);
+      this.#thread.render();
+      this.#watchPeople();
     });
-  };
+  }
 
   /** Opens what the address bar names. */
-  const route = () => {
+  #route() {
     const address = decodeURIComponent(location.hash.slice(1));
     let timeline = null;
     try {
-      timeline = address === '' ? null : timelineOf(client.channel(address));
+      timeline = address === '' ? null : this.#timelineOf(this.#client.channel(address));
     } catch {
       history.replaceState(null, '', location.search);
     }
-    open = timeline === null ? '' : client.address(timeline.channel);
+    this.#open = timeline === null ? '' : this.#client.address(timeline.channel);
     byId('app', HTMLElement).classList.toggle('is-open', timeline !== null);
-    thread.open(timeline);
-    show();
-  };
+    this.#thread.open(timeline);
+    this.#show();
+  }
 
-  /** @param {string} name @param {(detail: any) => void} act */
-  const on = (name, act) => client.addEventListener(name, (event) => {
-    act(/** @type {CustomEvent} */ (event).detail);
-    show();
-  });
-  on('state', (ending) => showPhase(client, banner, ending));
-  on('message', ({ channel, image }) => timelineOf(channel).add(image));
-  on('gap', ({ channel, from, to, why: reason }) => {
-    // Without a reason it was skipped because it is old: history has it.
-    if (reason === 0) timelineOf(channel).reset();
-    else timelineOf(channel).addGap({ from, to, why: reason });
-  });
-  on('reset', ({ channel }) => timelineOf(channel).reset());
-  on('conversation', () => {});
-  on('outgoing', (command) => {
-    if (command.state === 'stored') timelineOf(command.channel).addStored(command);
-  });
+  /** Whether those are online with whom there are conversations. */
+  #watchPeople() {
+    const { user } = this.#client;
+    const known = this.#client.conversations.filter(({ channel }) => channel.kind === 1);
+    known.sort((a, b) => (b.last?.timeMs ?? 0) - (a.last?.timeMs ?? 0));
+    const people = known.map(({ channel }) => idOf(this.#client.address(channel))).filter((other) => other !== user);
+    this.#client.live.watchPresence(people.slice(0, WATCHED));
+  }
 
-  setUpNewGroup(client, (address) => {
-    location.hash = address;
-  });
-  byId('members', HTMLButtonElement).addEventListener('click', () => {
-    if (thread.timeline !== null) showMembers(thread.timeline.channel.ids[0]);
-  });
-  setUpStart(client);
-  window.addEventListener('hashchange', route);
-  window.addEventListener('online', () => client.nudge());
-  document.addEventListener('visibilitychange', () => document.visibilityState === 'visible' && client.nudge());
-  document.addEventListener('keydown', (event) => {
-    if (event.key === 'Escape' && open !== '' && document.querySelector('dialog[open]') === null) location.hash = '';
-  });
-
-  dressAvatar(byId('me-avatar', HTMLElement), `user:${client.user}`);
-  byId('me', HTMLElement).textContent = client.user;
-  byId('app', HTMLElement).hidden = false;
-  client.connect();
-  route();
+  #openPanel() {
+    const id = idOf(this.#open);
+    if (this.#open.startsWith('group:')) this.#groupPanel.open(id);
+    else if (id === this.#client.user) this.#settings.open();
+    else this.#personPanel.open(id);
+  }
 }
 
 /** Starting a chat with who is not in the list. @param {PostriderClient} client */
@@ -281,7 +225,7 @@ async function main() {
     const { ws } = await fetchToken(user);
     if (ws === null) return welcome('This server does not listen for WebSockets: set listeners.ws.addr.', true);
     const token = async () => (await fetchToken(user)).token;
-    run(new PostriderClient({ url: ws, user, device: device(), token, storage: localStorage, platform: 'web' }));
+    new Page(new PostriderClient({ url: ws, user, device: device(), token, storage: localStorage, platform: 'web' })).run();
   } catch (error) {
     const text = error instanceof Error ? error.message.trim() : String(error);
     welcome(error instanceof NoToken ? `No token for ${user}: ${text}. This page needs a server started by postrider dev.` : `The server cannot be reached: ${text}`, true);

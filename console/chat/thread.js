@@ -1,29 +1,34 @@
 // @ts-check
-// The open conversation: its messages, and where one writes.
+// The open conversation: its messages, what is unread in it, and how it scrolls.
 
-import { authorOf } from './client/codec.js';
-import { GapReason, ImageKind } from './client/registry.js';
-import { Rows, byId, dressAvatar, make, makeButton } from './dom.js';
-import { clockTime, dayKey, dayName, eventText, fullTime, isBeyondUs, sizeOf, textOf, why } from './words.js';
+import { authorOf, channelKey } from './client/codec.js';
+import { ImageKind } from './client/registry.js';
+import { Compose } from './compose.js';
+import { Deeds } from './deeds.js';
+import { Rows, byId, makeButton } from './dom.js';
+import { Head } from './head.js';
+import { rowsOf } from './lines.js';
+import { contentOf, lineOf } from './message.js';
+import { Pins } from './pins.js';
+import { Receipts } from './receipts.js';
 
 /**
  * @typedef {import('./client/client.js').PostriderClient} PostriderClient
- * @typedef {import('./client/outbox.js').Command} Command
  * @typedef {import('./timeline.js').Timeline} Timeline
- * @typedef {import('./dom.js').Row} Row
- * @typedef {{ key: string, author: string, timeMs: number, body: Uint8Array,
- *   tlvs: import('./client/image.js').TlvField[], isShown: boolean, command: Command | null }} Message
+ * @typedef {import('./message.js').Message} Message
  */
 
-/** Messages of one author within this time are one run. */
-const RUN_MS = 5 * 60_000;
 /** So near to the end counts as the end, in pixels. */
 const AT_END = 48;
 /** So near to the beginning loads more. */
 const NEAR_TOP = 300;
+/** So many pages are loaded to find a message. */
+const SEARCH_PAGES = 40;
+const FLASH_MS = 1600;
 
 export class Thread {
   #client;
+  #facts;
   /** @type {Timeline | null} */
   #timeline = null;
   #scroll = byId('scroll', HTMLElement);
@@ -31,30 +36,44 @@ export class Thread {
   #list = byId('messages', HTMLElement);
   #rows = new Rows(this.#list);
   #newest = byId('newest', HTMLButtonElement);
-  #text = byId('text', HTMLTextAreaElement);
-  #send = byId('send', HTMLButtonElement);
-  #error = byId('compose-error', HTMLElement);
+  #compose;
+  #head;
+  #pins;
+  #receipts;
+  #deeds;
+  /** Whether one may write. */
+  #isOpen = true;
   #wasAtEnd = true;
   /** Whether the thread was opened just now and nobody has moved it. */
   #isFresh = false;
   /** @type {number | undefined} */
   #seenTimer;
 
-  /** @param {PostriderClient} client */
-  constructor(client) {
+  /** @param {PostriderClient} client @param {import('./facts.js').Facts} facts */
+  constructor(client, facts) {
     this.#client = client;
+    this.#facts = facts;
+    this.#head = new Head(client, facts);
+    this.#receipts = new Receipts(client, facts, () => this.render());
+    this.#pins = new Pins(client, facts, (seq) => this.#jump(seq));
+    this.#compose = new Compose(client, facts, {
+      sent: () => this.#sent(),
+      grew: () => this.#keepEnd(),
+      readNow: () => (this.#isAtEnd && this.#timeline !== null ? (client.conversation(this.#timeline.channel)?.cursor ?? 0) : 0),
+      editLast: () => this.#editLast(),
+    });
+    this.#deeds = new Deeds(client, facts, {
+      channel: () => this.#timeline?.channel ?? null,
+      reply: (message) => this.#compose.reply(message),
+      edit: (message) => this.#compose.edit(message),
+      jump: (seq) => this.#jump(seq),
+      readers: (seq) => this.#timeline && this.#receipts.show(this.#timeline.channel, seq),
+      render: () => this.render(),
+    });
     this.#scroll.addEventListener('scroll', () => this.#scrolled(), { passive: true });
     this.#newest.addEventListener('click', () => this.#toEnd());
-    this.#text.addEventListener('input', () => this.#written());
-    this.#text.addEventListener('keydown', (event) => {
-      if (event.key !== 'Enter' || event.shiftKey || event.isComposing) return;
-      event.preventDefault();
-      this.#submit();
-    });
-    byId('compose', HTMLFormElement).addEventListener('submit', (event) => {
-      event.preventDefault();
-      this.#submit();
-    });
+    this.#list.addEventListener('keydown', (event) => this.#walk(event));
+    this.#list.addEventListener('pointerup', (event) => this.#touched(event));
     document.addEventListener('visibilitychange', () => this.#seen());
     window.addEventListener('resize', () => this.#keepEnd());
   }
@@ -71,48 +90,61 @@ export class Thread {
   /** Shows `timeline`, or nothing. @param {Timeline | null} timeline */
   open(timeline) {
     this.#markRead();
-    if (this.#timeline !== null) this.#timeline.draft = this.#text.value;
     this.#timeline = timeline;
     byId('open', HTMLElement).hidden = timeline === null;
     byId('nothing', HTMLElement).hidden = timeline !== null;
+    this.#client.live.watch(timeline?.channel ?? null);
+    this.#compose.open(timeline);
+    this.#pins.open(timeline);
     if (timeline === null) return;
-    timeline.newFrom = this.#client.conversation(timeline.channel)?.unread[0] ?? 0;
-    this.#text.value = timeline.draft;
-    this.#written();
+    timeline.newFrom = this.#client.conversation(timeline.channel)?.firstUnread ?? 0;
     this.#rows.show([]);
     this.#wasAtEnd = true;
     this.#isFresh = true;
     this.render();
     this.#toNew();
-    this.#load();
-    if (matchMedia('(pointer: fine)').matches) this.#text.focus();
+    this.#load().then(() => this.#receipts.refresh(timeline));
+    if (matchMedia('(pointer: fine)').matches) this.#compose.focus();
+  }
+
+  /** Leaves what is being answered or edited; false when there was nothing. */
+  cancel() {
+    return this.#compose.cancel();
   }
 
   /** Shows what changed. */
   render() {
     const timeline = this.#timeline;
     if (timeline === null) return;
-    this.#renderHead(timeline);
+    this.#isOpen = this.#head.render(timeline.channel);
     this.#renderTop(timeline);
-    this.#rows.show(this.#messageRows(timeline));
+    this.#renderRows(timeline);
+    this.#pins.render();
     this.#keepEnd();
     this.#scrolled();
   }
 
-  /** @param {Timeline} timeline */
-  #renderHead({ channel }) {
-    const address = this.#client.address(channel);
-    const conversation = this.#client.conversation(channel);
-    const isGroup = address.startsWith('group:');
-    const id = address.slice(address.indexOf(':') + 1);
-    byId('title', HTMLElement).textContent = id === this.#client.user && !isGroup ? 'Notes to self' : id;
-    byId('subtitle', HTMLElement).textContent = address;
-    dressAvatar(byId('title-avatar', HTMLElement), address);
-    const left = conversation?.left ?? false;
-    byId('members', HTMLElement).hidden = !isGroup || conversation === null || left;
-    byId('closed', HTMLElement).hidden = !left;
-    byId('compose', HTMLElement).hidden = left;
+  /** A message of `channel` came. @param {import('./client/image.js').Channel} channel @param {import('./client/image.js').Image} image */
+  came(channel, image) {
+    const timeline = this.#timeline;
+    if (timeline === null || channelKey(channel) !== channelKey(timeline.channel)) return;
+    if (image.kind === ImageKind.PINNED || image.kind === ImageKind.REVOKED) this.#pins.refresh();
+    if (image.kind === ImageKind.MESSAGE && authorOf(image) === this.#client.user) this.#receipts.refreshSoon(timeline);
   }
+
+  /** Others have read or got something of `channel`. @param {import('./client/image.js').Channel} channel */
+  received(channel) {
+    const timeline = this.#timeline;
+    if (timeline !== null && channel.kind === 2 && channelKey(channel) === channelKey(timeline.channel)) this.#receipts.refreshSoon(timeline);
+  }
+
+  /** There is a connection again. */
+  connected() {
+    this.#pins.refresh();
+    if (this.#timeline !== null) this.#receipts.refreshSoon(this.#timeline);
+  }
+
+  // --- what shows ------------------------------------------------------------------------------------------------------
 
   /** @param {Timeline} timeline */
   #renderTop(timeline) {
@@ -125,133 +157,108 @@ export class Thread {
     else this.#top.replaceChildren(earlier());
   }
 
-  /** @param {Timeline} timeline @returns {Row[]} */
-  #messageRows(timeline) {
+  /** @param {Timeline} timeline */
+  #renderRows(timeline) {
+    const { channel } = timeline;
+    const isGroup = channel.kind === 2;
     const me = this.#client.user;
-    /** @type {Row[]} */
-    const rows = [];
-    let day = '';
-    /** @type {Message[]} */
-    let run = [];
-    const endRun = () => {
-      rows.push(...run.map((message, at) => this.#messageRow(message, at === 0, at === run.length - 1)));
-      run = [];
-    };
-    /** @param {Message} message */
-    const push = (message) => {
-      const last = run.at(-1);
-      if (last !== undefined && (last.author !== message.author || message.timeMs - last.timeMs > RUN_MS)) endRun();
-      run.push(message);
-    };
-    /** @param {number} timeMs */
-    const dated = (timeMs) => {
-      if (dayKey(timeMs) === day) return;
-      endRun();
-      day = dayKey(timeMs);
-      rows.push(noteRow(`day ${day}`, 'day', dayName(timeMs)));
-    };
-    for (const { seq, image, gap } of timeline.items) {
-      if (gap !== null) {
-        endRun();
-        rows.push(noteRow(`gap ${seq}`, 'note', gapText(gap)));
-        continue;
-      }
-      dated(image.timeMs);
-      if (seq === timeline.newFrom) {
-        endRun();
-        rows.push(noteRow('new', 'new', 'New messages'));
-      }
-      const event = eventText(image, me);
-      if (event !== null) {
-        endRun();
-        rows.push(noteRow(`event ${seq}`, 'note', event));
-        continue;
-      }
-      const isShown = image.kind === ImageKind.MESSAGE && !isBeyondUs(image);
-      const { timeMs, body, tlvs } = image;
-      push({ key: `seq ${seq}`, author: authorOf(image), timeMs, body, tlvs, isShown, command: null });
-    }
-    for (const { id, body, tlvs, timeMs } of timeline.stored) {
-      dated(timeMs);
-      push({ key: `out ${id}`, author: me, timeMs, body, tlvs, isShown: true, command: null });
-    }
-    for (const command of this.#outgoing(timeline)) {
-      dated(command.createdMs);
-      const { id, body, tlvs, createdMs } = command;
-      push({ key: `out ${id}`, author: me, timeMs: createdMs, body, tlvs, isShown: true, command });
-    }
-    endRun();
-    return rows;
+    if (isGroup) this.#facts.membersOf(channel.ids[0]);
+    this.#rows.show(rowsOf(timeline, this.#outgoing(timeline), {
+      me,
+      isGroup,
+      isOpen: this.#isOpen,
+      nameOf: (user) => (isGroup ? this.#facts.nicknameOf(channel.ids[0], user) : this.#facts.nameOf(user)),
+      madeOf: (seq) => this.#client.made(channel, seq),
+      progressOf: ({ command, seq, author }) => {
+        if (command !== null) return command.state;
+        return author === me && seq > 0 ? this.#receipts.progressOf(channel, seq) : 'stored';
+      },
+      readBy: ({ author, seq }) => (author === me && seq > 0 ? this.#receipts.readBy(channel, seq) : ''),
+      quoted: (seq) => this.#quoted(timeline, seq),
+      deeds: this.#deeds,
+    }));
+    // One stop for the Tab key; the arrow keys go on from there.
+    const buttons = this.#moreButtons;
+    for (const button of buttons) button.tabIndex = -1;
+    const last = buttons.at(-1);
+    if (last !== undefined) last.tabIndex = 0;
+  }
+
+  /** @param {Timeline} timeline @param {number} seq */
+  #quoted(timeline, seq) {
+    const image = timeline.image(seq);
+    if (image === null) return null;
+    const content = contentOf(image, this.#client.made(timeline.channel, seq));
+    return { author: authorOf(image), text: lineOf(content), isErased: content.isErased };
   }
 
   /** @param {Timeline} timeline */
   #outgoing({ channel }) {
-    const key = channel.ids.join(' ');
-    return this.#client.outgoing.filter(({ channel: { kind, ids } }) => kind === channel.kind && ids.join(' ') === key);
+    const key = channelKey(channel);
+    return this.#client.outgoing.filter((command) => channelKey(command.channel) === key);
   }
 
-  /** @param {Message} message @param {boolean} isFirst @param {boolean} isLast @returns {Row} */
-  #messageRow(message, isFirst, isLast) {
-    const { key, author, timeMs, body, tlvs, isShown, command } = message;
-    const isOwn = author === this.#client.user;
-    const state = command?.state ?? 'stored';
-    const look = `${isFirst} ${isLast} ${state} ${command?.reason}`;
-    const build = () => {
-      const row = make('li', `row ${isOwn ? 'is-own' : 'is-other'} is-${state}`);
-      row.classList.toggle('is-first', isFirst);
-      row.classList.toggle('is-last', isLast);
-      const isGroup = this.#timeline?.channel.kind === 2;
-      const name = make('span', isGroup && isFirst && !isOwn ? 'author' : 'unseen', isOwn ? 'You' : author);
-      row.append(name, makeBubble(isShown ? textOf(body, tlvs) : null, body, timeMs, isOwn ? state : ''));
-      if (command !== null && state !== 'waiting') row.append(this.#trouble(command));
-      return row;
-    };
-    return { key, look, build };
+  // --- by keyboard and by finger ---------------------------------------------------------------------------------------
+
+  get #moreButtons() {
+    return /** @type {HTMLElement[]} */ ([...this.#list.querySelectorAll('.more')]);
   }
 
-  /** @param {Command} command */
-  #trouble(command) {
-    const text = command.state === 'unsure' ? 'Perhaps sent.' : `Not sent: ${why(command.reason)}.`;
-    const again = makeButton('link', 'Send again', () => this.#client.retry(command));
-    const away = makeButton('link', command.state === 'unsure' ? 'Dismiss' : 'Discard', () => {
-      this.#client.discard(command);
-      this.render();
-    });
-    return make('p', 'trouble', `${text} `, again, ' ', away);
+  /** @param {KeyboardEvent} event */
+  #walk(event) {
+    const step = { ArrowUp: -1, ArrowDown: 1 }[event.key];
+    const buttons = this.#moreButtons;
+    const at = buttons.indexOf(/** @type {HTMLElement} */ (event.target));
+    if (step === undefined || at < 0) return;
+    event.preventDefault();
+    buttons[Math.min(Math.max(0, at + step), buttons.length - 1)].focus();
   }
 
-  // --- writing -----------------------------------------------------------------------------------------------------
-
-  #written() {
-    this.#send.disabled = this.#text.value.trim() === '';
-    this.#error.hidden = true;
-    this.#text.style.height = 'auto';
-    this.#text.style.height = `${this.#text.scrollHeight}px`;
-    this.#keepEnd();
+  /** A finger has no hovering: a touched message shows what can be done with it. @param {PointerEvent} event */
+  #touched(event) {
+    if (event.pointerType === 'mouse' || !(event.target instanceof Element)) return;
+    const row = event.target.closest('.row');
+    if (event.target.closest('button, a') !== null) return;
+    for (const other of this.#list.querySelectorAll('.is-picked')) if (other !== row) other.classList.remove('is-picked');
+    row?.classList.toggle('is-picked');
   }
 
-  #submit() {
+  #editLast() {
     const timeline = this.#timeline;
-    const text = this.#text.value.trim();
-    if (timeline === null || text === '') return;
-    const read = this.#isAtEnd ? (this.#client.conversation(timeline.channel)?.cursor ?? 0) : 0;
-    try {
-      this.#client.send(timeline.channel, text, { read });
-    } catch (error) {
-      this.#error.textContent = error instanceof RangeError ? 'That is too long for one message.' : String(error);
-      this.#error.hidden = false;
-      return;
-    }
-    this.#text.value = '';
-    timeline.newFrom = 0;
+    const last = timeline?.items.findLast(({ image }) => image?.kind === ImageKind.MESSAGE && authorOf(image) === this.#client.user)?.image;
+    if (timeline == null || last == null) return;
+    const made = this.#client.made(timeline.channel, last.seq);
+    const content = contentOf(last, made);
+    if (content.isErased) return;
+    this.#compose.edit({
+      key: `seq ${last.seq}`, seq: last.seq, author: this.#client.user, timeMs: last.timeMs, content, made, isShown: true, command: null,
+    });
+  }
+
+  #sent() {
+    if (this.#timeline !== null) this.#timeline.newFrom = 0;
     this.#isFresh = false;
-    this.#written();
     this.render();
     this.#toEnd();
-    this.#text.focus();
   }
 
-  // --- scrolling ---------------------------------------------------------------------------------------------------
+  // --- scrolling -------------------------------------------------------------------------------------------------------
+
+  /** Goes to a message, loading what lies between. @param {number} seq */
+  async #jump(seq) {
+    const timeline = this.#timeline;
+    if (timeline === null) return;
+    for (let page = 0; page < SEARCH_PAGES && timeline.image(seq) === null && !timeline.isTop && timeline.trouble === ''; page += 1) {
+      await this.#load();
+      if (timeline !== this.#timeline) return;
+    }
+    const row = this.#list.querySelector(`[data-seq="${seq}"]`);
+    if (row === null) return;
+    row.scrollIntoView({ block: 'center' });
+    row.classList.add('is-flashed');
+    setTimeout(() => row.classList.remove('is-flashed'), FLASH_MS);
+    this.#scrolled();
+  }
 
   get #isAtEnd() {
     const { scrollHeight, scrollTop, clientHeight } = this.#scroll;
@@ -289,7 +296,7 @@ export class Thread {
   }
 
   get #unread() {
-    return (this.#timeline && this.#client.conversation(this.#timeline.channel)?.unread.length) ?? 0;
+    return (this.#timeline && this.#client.conversation(this.#timeline.channel)?.unread) ?? 0;
   }
 
   /** What is at the end of an open, visible thread is read: soon, so that a burst is one command. */
@@ -302,7 +309,7 @@ export class Thread {
     clearTimeout(this.#seenTimer);
     if (this.#timeline === null || !this.isReading) return;
     const conversation = this.#client.conversation(this.#timeline.channel);
-    if (conversation !== null && conversation.unread.length > 0) {
+    if (conversation !== null && (conversation.unread > 0 || conversation.markedUnread)) {
       this.#client.markRead(conversation.channel, conversation.cursor);
     }
   }
@@ -320,36 +327,10 @@ export class Thread {
     const { scrollHeight, scrollTop } = this.#scroll;
     const wasAtEnd = this.#wasAtEnd;
     this.#renderTop(timeline);
-    this.#rows.show(this.#messageRows(timeline));
+    this.#renderRows(timeline);
     this.#scroll.scrollTop = wasAtEnd ? this.#scroll.scrollHeight : scrollTop + this.#scroll.scrollHeight - scrollHeight;
     this.#list.setAttribute('aria-busy', 'false');
     this.#scrolled();
     this.#toNew();
   }
-}
-
-/** @param {string} key @param {string} className @param {string} text @returns {Row} */
-function noteRow(key, className, text) {
-  return { key, look: text, build: () => make('li', className, make('span', '', text)) };
-}
-
-/** @param {{ from: number, to: number, why: number }} gap */
-function gapText({ from, to, why: reason }) {
-  if (reason === GapReason.NOT_VISIBLE) return 'What was written before is not visible to you';
-  const count = to - from + 1;
-  const what = count === 1 ? 'A message' : `${count} messages`;
-  return reason === GapReason.TRIMMED ? `${what} no longer kept` : `${what} damaged in storage`;
-}
-
-/** @param {string | null} text @param {Uint8Array} body @param {number} timeMs @param {string} state '' for others' */
-function makeBubble(text, body, timeMs, state) {
-  const time = make('time', '', clockTime(timeMs));
-  time.dateTime = new Date(timeMs).toISOString();
-  time.title = fullTime(timeMs);
-  const meta = make('span', 'meta', time);
-  if (state !== '') {
-    const said = { waiting: 'sending', stored: 'stored', refused: 'not sent', unsure: 'perhaps sent' }[state] ?? state;
-    meta.append(make('span', `tick is-${state}`, make('span', 'unseen', said)));
-  }
-  return make('div', 'bubble', text === null ? make('p', 'text is-bytes', sizeOf(body)) : make('p', 'text', text), meta);
 }

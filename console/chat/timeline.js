@@ -22,14 +22,14 @@ export class Timeline {
   isLoading = false;
   /** Why history could not be loaded. */
   trouble = '';
+  /** What was written and not sent. */
+  draft = '';
+  /** The first unread seq when the channel was opened; 0 for none. */
+  newFrom = 0;
 
   /** @param {import('./client/image.js').Channel} channel */
   constructor(channel) {
     this.channel = channel;
-    /** The first unread seq when the channel was opened; 0 for none. */
-    this.newFrom = 0;
-    /** What was written and not sent. */
-    this.draft = '';
   }
 
   /** Whether there is nothing below. */
@@ -51,6 +51,11 @@ export class Timeline {
     return [...this.#stored].sort(([a], [b]) => a - b).map(([, command]) => command);
   }
 
+  /** The image with this seq, if it is here. @param {number} seq */
+  image(seq) {
+    return this.#items.get(seq)?.image ?? null;
+  }
+
   /** @param {Image} image */
   add(image) {
     this.#put({ seq: image.seq, image, gap: null });
@@ -66,6 +71,14 @@ export class Timeline {
   /** @param {Command & { seq: number, timeMs: number }} command */
   addStored(command) {
     if (!this.#items.has(command.seq)) this.#stored.set(command.seq, command);
+  }
+
+  /** The user has deleted these for themselves. @param {number} from @param {number} to */
+  hide(from, to) {
+    for (const { seq, image } of [...this.#items.values()]) {
+      if (image === null || seq < from || seq > to) continue;
+      this.#items.set(seq, { seq, image: null, gap: { from: seq, to: seq, why: GapReason.HIDDEN } });
+    }
   }
 
   /** @param {Item} item */

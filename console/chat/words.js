@@ -1,8 +1,10 @@
 // @ts-check
-// What the page says: times, bodies, events and reasons in words.
+// What the page says: times, bodies and reasons in words.
 
-import { CodecError, authorOf, decodeUsers, tlvText } from './client/codec.js';
-import { ImageKind, Reason, ReasonInfo, Tlv } from './client/registry.js';
+import { authorOf, tlvText } from './client/codec.js';
+import { decodeSwitch } from './client/made.js';
+import { ImageFlag, ImageKind, Reason, ReasonInfo, Tlv } from './client/registry.js';
+import { eventText } from './events.js';
 
 /** @typedef {import('./client/image.js').Image} Image */
 
@@ -13,6 +15,9 @@ const SHORT_DATE = new Intl.DateTimeFormat(undefined, { day: 'numeric', month: '
 const FULL = new Intl.DateTimeFormat(undefined, { dateStyle: 'full', timeStyle: 'medium' });
 const UTF8 = new TextDecoder('utf-8', { fatal: true, ignoreBOM: true });
 const DAY_MS = 86_400_000;
+
+/** What stands where a message was that was taken back. */
+export const ERASED = 'Message deleted';
 
 /** Days from the day of `ms` to today. @param {number} ms */
 function daysAgo(ms) {
@@ -45,6 +50,16 @@ export function shortTime(ms) {
   return days < 7 ? WEEKDAY.format(ms) : SHORT_DATE.format(ms);
 }
 
+/** When somebody was seen last, in words. @param {number} ms */
+export function lastSeen(ms) {
+  const minutes = Math.floor((Date.now() - ms) / 60_000);
+  if (minutes < 1) return 'last seen just now';
+  if (minutes < 60) return `last seen ${minutes} min ago`;
+  const days = daysAgo(ms);
+  if (days <= 0) return `last seen at ${TIME.format(ms)}`;
+  return days === 1 ? `last seen yesterday at ${TIME.format(ms)}` : `last seen on ${SHORT_DATE.format(ms)}`;
+}
+
 /** The body as text, or null when it is none. @param {Uint8Array} body @param {import('./client/image.js').TlvField[]} tlvs */
 export function textOf(body, tlvs) {
   const type = tlvText(tlvs, Tlv.CONTENT_TYPE);
@@ -66,52 +81,33 @@ export function isBeyondUs(image) {
   return image.tlvs.some(({ tag }) => tag >= 0x8000);
 }
 
-/** What a membership image says; null for other images. @param {Image} image @param {string} me */
-export function eventText(image, me) {
-  const author = nameFor(authorOf(image), me, true);
-  const users = usersIn(image.body).map((user) => nameFor(user, me, false));
-  const names = users.length > 1 ? `${users.slice(0, -1).join(', ')} and ${users.at(-1)}` : users.join('');
-  switch (image.kind) {
-    case ImageKind.GROUP_CREATED:
-      return names === '' ? `${author} created the group` : `${author} created the group with ${names}`;
-    case ImageKind.MEMBERS_JOINED:
-      return `${author} added ${names}`;
-    case ImageKind.MEMBERS_LEFT:
-      return `${author} left`;
-    case ImageKind.MEMBERS_REMOVED:
-      return `${author} removed ${names}`;
-    default:
-      return null;
-  }
-}
-
-/** @param {string} user @param {string} me @param {boolean} begins */
-function nameFor(user, me, begins) {
-  if (user !== me) return user;
-  return begins ? 'You' : 'you';
-}
-
-/** @param {Uint8Array} body */
-function usersIn(body) {
-  try {
-    return decodeUsers(body);
-  } catch (error) {
-    if (error instanceof CodecError) return [];
-    throw error;
-  }
-}
-
-/** One line for the list of conversations. @param {Image} image @param {string} me */
-export function preview(image, me) {
-  const event = eventText(image, me);
-  if (event !== null) return event;
-  if (image.kind !== ImageKind.MESSAGE || isBeyondUs(image)) return 'A message that this page cannot show';
+/**
+ * One line for the list of conversations.
+ * @param {Image} image @param {string} me @param {(user: string) => string} nameOf
+ * @returns {{ line: string, isErased: boolean }}
+ */
+export function preview(image, me, nameOf) {
   const author = authorOf(image);
-  const who = author === me ? 'You: ' : image.channel.kind === 2 ? `${author}: ` : '';
-  return who + (cutText(image) ?? sizeOf(image.body));
+  const who = author === me ? 'You' : nameOf(author);
+  if (image.kind === ImageKind.REVOKED || (image.flags & ImageFlag.ERASED) !== 0) return { line: ERASED, isErased: true };
+  if (image.kind === ImageKind.REACTED) {
+    const { isOn, what } = decodeSwitch(image.body);
+    return { line: isOn ? `${who} reacted ${what}` : `${who} took back ${what}`, isErased: false };
+  }
+  const event = eventText(image, me, nameOf);
+  if (event !== null) return { line: event, isErased: false };
+  const isMessage = image.kind === ImageKind.MESSAGE || image.kind === ImageKind.EDITED;
+  if (!isMessage || isBeyondUs(image)) return { line: 'A message that this page cannot show', isErased: false };
+  const begin = author === me ? 'You: ' : image.channel.kind === 2 ? `${who}: ` : '';
+  return { line: begin + snippet(image), isErased: false };
 }
 
-/** As `textOf`, of a body that may be cut inside a character. @param {Image} image */
+/** The content in one line. @param {{ body: Uint8Array, tlvs: import('./client/image.js').TlvField[] }} content */
+export function snippet(content) {
+  return cutText(content)?.replace(/\s+/g, ' ').trim() ?? sizeOf(content.body);
+}
+
+/** As `textOf`, of a body that may be cut inside a character. @param {{ body: Uint8Array, tlvs: import('./client/image.js').TlvField[] }} content */
 function cutText({ body, tlvs }) {
   for (let end = body.length; end >= Math.max(0, body.length - 3); end -= 1) {
     const text = textOf(body.subarray(0, end), tlvs);
@@ -127,6 +123,17 @@ const WHY = {
   [Reason.BODY_TOO_LARGE]: 'the message is too long',
   [Reason.ALREADY_EXISTS]: 'that is taken already',
   [Reason.TOO_MANY_MEMBERS]: 'the group would have too many members',
+  [Reason.TOO_LATE]: 'it is too late for that',
+  [Reason.VERSION_CONFLICT]: 'it was changed meanwhile; look at it again',
+  [Reason.NO_TARGET]: 'that message is not there any more',
+  [Reason.MUTED]: 'you may not write here now',
+  [Reason.BLOCKED]: 'one of you has blocked the other',
+  [Reason.NOT_CONTACTS]: 'this user takes messages of contacts only',
+  [Reason.QUOTA_EXCEEDED]: 'your quota is used up',
+  [Reason.DISMISSED]: 'the group was ended',
+  [Reason.TOO_MANY]: 'there are as many as there may be',
+  [Reason.UNKNOWN_METHOD]: 'this server cannot do that',
+  [Reason.DEVICE_REMOVED]: 'this device was removed',
   [Reason.UNAUTHENTICATED]: 'the server does not accept the token',
   [Reason.TOKEN_EXPIRED]: 'the token has expired',
   [Reason.SHUTDOWN]: 'the server is restarting',

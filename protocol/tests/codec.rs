@@ -175,7 +175,7 @@ fn synced() -> impl Strategy<Value = Packet> {
 fn from_clients() -> impl Strategy<Value = Packet> {
     prop_oneof![
         connect(),
-        (integer(), integer(), channel(), 0u16..4, some_bytes(300), tlvs()).prop_map(
+        (integer(), integer(), channel(), 0u16..16, some_bytes(300), tlvs()).prop_map(
             |(number, oldest, channel, flags, body, tlvs)| {
                 Packet::Send(SendPacket { number, oldest, channel, flags, body, tlvs })
             }

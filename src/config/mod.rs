@@ -182,6 +182,8 @@ sections! {
         reserve_bytes: Size = Size::mib(256),
         /// A file that is given up when a start finds too little space.
         ballast_bytes: Size = Size::mib(64),
+        /// What was taken back or has gone away leaves the disk with the next checkpoint, and no later than this.
+        erase_within: Duration = Duration::from_secs(24 * 3_600),
         /// How long messages are kept. By default, for ever.
         retention: Retention = Retention::default(),
     }

@@ -31,6 +31,8 @@ pub(super) struct Filler {
     pub metrics: Arc<Metrics>,
     pub clock: Clock,
     pub reserve_bytes: u64,
+    /// What is to be erased waits no longer than this for a checkpoint.
+    pub erase_within_ms: u64,
 }
 
 impl Filler {
@@ -43,7 +45,8 @@ impl Filler {
                 Err(RecvTimeoutError::Disconnected) => break,
             }
             self.look_at_space();
-            if self.materialiser.is_due() && !self.rules.full.load(Ordering::Relaxed) {
+            let is_erasure_due = self.materialiser.is_erasure_due(self.clock.now().wall_ms, self.erase_within_ms);
+            if (self.materialiser.is_due() || is_erasure_due) && !self.rules.full.load(Ordering::Relaxed) {
                 let since = last.elapsed();
                 self.materialiser.hurry(since < HURRY);
                 last = Instant::now();
@@ -84,6 +87,8 @@ impl Filler {
         };
         self.metrics.checkpoint_duration.observe(start.elapsed().as_secs_f64());
         self.view.release(|slot| self.store.covered(slot));
+        let now_ms = self.clock.now().wall_ms;
+        while self.materialiser.erase(now_ms).map_err(|error| error.to_string())? {}
         let gauge = |bytes| i64::try_from(bytes).unwrap_or(i64::MAX);
         self.metrics.log_bytes.set(gauge(self.store.log_bytes().map_err(|error| error.to_string())?));
         self.metrics.store_bytes.set(gauge(self.store.size_bytes()));

@@ -225,26 +225,15 @@ impl State {
 
 #[cfg(test)]
 pub(super) mod tests {
-    use postrider_protocol::{Sender, SenderKind, frame::Decoder};
+    use postrider_protocol::frame::Decoder;
 
     use super::*;
-    use crate::{outbox::OutboxBounds, slot::Stuck};
+    use crate::slot::sample;
 
     /// A session of a device.
     pub(crate) fn origin(user: &str, device: &str, session: u64) -> Arc<Origin> {
-        let bounds = Arc::new(OutboxBounds::new(1 << 20, 1_000, 1 << 20));
-        Arc::new(Origin {
-            session,
-            tenant: 0,
-            user: user.parse().unwrap(),
-            device: Some(device.parse().unwrap()),
-            runs_on: "web".into(),
-            sender: Sender::issue(SenderKind::Kept, 1),
-            outbox: Arc::new(Outbox::new(bounds)),
-            stuck: Stuck::default(),
-            reading: false.into(),
-            paused_until_ms: 0.into(),
-        })
+        let origin = sample::origin(session, user.parse().unwrap(), Some(device.parse().unwrap()));
+        Arc::new(Origin { runs_on: "web".into(), ..origin })
     }
 
     fn id(text: &str) -> Id {

@@ -96,6 +96,8 @@ impl Reader {
             Some(Method::GroupRequests) => self.group_requests(asker, fields)?,
             Some(Method::Pins) => self.pins(asker, fields, now_ms)?,
             Some(Method::Edits) => self.edits(asker, fields, now_ms)?,
+            Some(Method::Badge) => answer(self.badge(asker, fields, now_ms))?,
+            Some(Method::Receipts) => answer(self.receipts(asker, fields))?,
             Some(Method::Profiles) => answer(self.profiles(asker, fields))?,
             Some(Method::Devices) => answer(self.devices(asker, fields))?,
             Some(Method::Blocked) => answer(self.blocked(asker, fields))?,

@@ -27,9 +27,8 @@ impl Reader {
         if self.membership(asker, &group)?.is_none() {
             return Ok(Answer::no_channel());
         }
-        let rows = self.lookup.members(asker.tenant, &group)?;
-        let members =
-            above(&rows, after.as_ref()).filter(|(_, row)| row.is_member()).map(|(user, row)| member(user, row));
+        let rows = self.lookup.members_above(asker.tenant, &group, after.as_ref())?;
+        let members = rows.iter().filter(|(_, row)| row.is_member()).map(|(user, row)| member(user, row));
         let (members, more) = page(members, groups::Member::size);
         Ok(Answer::of(|out| MembersPage { members, more }.write(out)))
     }

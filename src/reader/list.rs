@@ -9,15 +9,16 @@ use std::collections::BTreeMap;
 
 use bytes::Bytes;
 use postrider_protocol::{
-    ANSWER_BYTES, Channel, ID_BYTES, Image, LIST_BODY_BYTES, Reader as Fields, Reason, Tlvs, Writer,
+    ANSWER_BYTES, Channel, ChannelKind, ID_BYTES, Image, LIST_BODY_BYTES, Reader as Fields, Reason, Tlvs, Writer,
     packet::{Conversation, ListPacket, ListedPacket, Packet, conversation_flag},
     tag,
 };
-use postrider_storage::{ConversationRow, Found, StoreError};
+use postrider_storage::{ConversationRow, Found, GroupRow, RequestRow, StateKey, StoreError, Waiting};
 
 use super::{
-    Asker, Reader,
+    Asker, End, Reader,
     targets::{Reading, Shown},
+    unread::Unread,
 };
 use crate::view::Committed;
 
@@ -44,6 +45,8 @@ struct Listed {
     place: Place,
     row: ConversationRow,
     head: u64,
+    /// The user has hidden it, and nothing new came since.
+    is_left_out: bool,
 }
 
 impl Reader {
@@ -102,12 +105,8 @@ impl Reader {
         since: &Token,
         committed: &[Committed],
     ) -> Result<(Vec<Listed>, Token), StoreError> {
-        let held = self.view.conversations(asker.tenant, &asker.user);
-        let mut rows: BTreeMap<Channel, ConversationRow> =
-            self.store.conversations(asker.tenant, &asker.user)?.into_iter().collect();
-        rows.extend(held);
         let (mut listed, mut slots) = (Vec::new(), Token::default());
-        for (channel, row) in rows {
+        for (channel, row) in self.conversations(asker)? {
             let slot = channel.slot(asker.tenant);
             let now = committed.get(usize::from(slot)).copied().unwrap_or_default();
             slots.0.insert(slot, now);
@@ -115,22 +114,61 @@ impl Reader {
             let seen = since.0.get(&slot).filter(|seen| seen.epoch == now.epoch).map_or(0, |seen| seen.position);
             let moved = if row.visible_to.is_some() { row.changed } else { row.changed.max(end.position) };
             if moved > seen {
-                // For who has left, what comes later moves nothing: it would pass from one page to one before it.
-                let time_ms = match row.visible_to {
-                    Some(last) => self.time_of(asker.tenant, &channel, last)?.unwrap_or_default(),
-                    None => end.time_ms,
-                };
+                let time_ms = self.newest_of(asker, &channel, &row, &end)?;
+                let is_left_out = row.is_left_out(end.position);
                 let place = Place { time_ms, channel };
-                listed.push(Listed { place, row, head: end.head });
+                listed.push(Listed { place, row, head: end.head, is_left_out });
             }
         }
         Ok((listed, slots))
     }
 
+    /// All views of the user.
+    pub(super) fn conversations(&self, asker: &Asker) -> Result<BTreeMap<Channel, ConversationRow>, StoreError> {
+        let held = self.view.conversations(asker.tenant, &asker.user);
+        let mut rows: BTreeMap<Channel, ConversationRow> =
+            self.store.conversations(asker.tenant, &asker.user)?.into_iter().collect();
+        rows.extend(held);
+        Ok(rows)
+    }
+
+    /// When something last happened in a channel for the user. For who is no member, what comes later moves nothing: it
+    /// would pass from one page to one before it.
+    fn newest_of(&self, asker: &Asker, channel: &Channel, row: &ConversationRow, end: &End) -> Result<u64, StoreError> {
+        let Some(last) = row.visible_to else { return Ok(end.time_ms) };
+        let mut time_ms = if last > 0 { self.time_of(asker.tenant, channel, last)?.unwrap_or_default() } else { 0 };
+        if row.waiting != Waiting::No {
+            let key = StateKey::Request(asker.user.clone());
+            let request = self.lookup.row::<RequestRow>(asker.tenant, channel, &key)?;
+            time_ms = time_ms.max(request.map_or(0, |request| request.time_ms));
+        }
+        Ok(time_ms)
+    }
+
+    fn flags(&self, asker: &Asker, listed: &Listed) -> Result<u16, StoreError> {
+        let (channel, row) = (&listed.place.channel, &listed.row);
+        let mut is_dismissed = false;
+        if channel.kind() == ChannelKind::Group && row.visible_to.is_none() {
+            let group = self.lookup.row::<GroupRow>(asker.tenant, channel, &StateKey::Group)?;
+            is_dismissed = group.is_some_and(|group| group.is_dismissed);
+        }
+        let flags = [
+            (row.visible_to.is_some(), conversation_flag::LEFT),
+            (row.is_pinned, conversation_flag::PINNED),
+            (listed.is_left_out, conversation_flag::HIDDEN),
+            (row.is_marked_unread, conversation_flag::MARKED_UNREAD),
+            (row.waiting == Waiting::Invited, conversation_flag::INVITED),
+            (row.waiting == Waiting::Asked, conversation_flag::ASKED),
+            (row.blocks, conversation_flag::BLOCKED),
+            (is_dismissed, conversation_flag::DISMISSED),
+        ];
+        Ok(flags.iter().filter(|(is, _)| *is).map(|(_, flag)| flag).sum())
+    }
+
     fn conversation(&self, asker: &Asker, listed: &Listed, now_ms: u64) -> Result<Conversation, StoreError> {
         let (channel, row) = (&listed.place.channel, &listed.row);
-        let head = row.visible_to.map_or(listed.head, |last| last.min(listed.head));
-        let mut flags = if row.visible_to.is_some() { conversation_flag::LEFT } else { 0 };
+        let head = row.last_visible(listed.head);
+        let mut flags = self.flags(asker, listed)?;
         let expiry_ms = self.expiry_ms(now_ms, listed.place.time_ms);
         let reading = Reading { reader: self, asker, channel, view: row, now_ms: expiry_ms };
         let mut image = self.shown(&reading, head)?.and_then(Shown::image).unwrap_or_default();
@@ -138,6 +176,7 @@ impl Reader {
             flags |= conversation_flag::CUT;
             image = cut;
         }
+        let Unread { unread, mentions } = self.unread(asker, channel, (row, head), now_ms)?;
         Ok(Conversation {
             channel: channel.clone(),
             flags,
@@ -145,8 +184,8 @@ impl Reader {
             head,
             sync_from: self.sync_from(asker, channel, (row, head), now_ms)?,
             read: row.read,
-            unread: 0,
-            mentions: 0,
+            unread,
+            mentions,
             muted_until_ms: row.muted_until_ms,
             cleared: row.cleared,
             image,
@@ -187,7 +226,9 @@ impl Reader {
 
     fn time_of(&self, tenant: u32, channel: &Channel, seq: u64) -> Result<Option<u64>, StoreError> {
         match self.images(tenant, channel, (seq, seq), 1)?.pop() {
-            Some(Found::Image(image)) => Ok(Image::decode(image).ok().map(|image| image.time_ms)),
+            Some(Found::Image(image) | Found::Erased(image)) => {
+                Ok(Image::decode(image).ok().map(|image| image.time_ms))
+            }
             _ => Ok(None),
         }
     }

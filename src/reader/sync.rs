@@ -45,7 +45,7 @@ impl Reader {
             return refused(answer, Reason::NoChannel, "no such channel for this user");
         };
         let (head, end_ms) = self.end(asker.tenant, &ask.channel)?.map_or((0, 0), |end| (end.head, end.time_ms));
-        answer.head = row.visible_to.map_or(head, |last| last.min(head));
+        answer.head = row.last_visible(head);
         if ask.epoch != epoch {
             return refused(answer, Reason::EpochMismatch, "the slot has another epoch");
         }

@@ -55,6 +55,7 @@ impl Reading<'_> {
     pub(super) fn show(&self, seq: u64, found: Found, targets: &BTreeMap<u64, TargetRow>) -> Result<Shown, StoreError> {
         let bytes = match found {
             Found::Image(bytes) => bytes,
+            Found::Erased(bytes) => return self.show_erased(bytes, targets.get(&seq)),
             Found::Missing => return Ok(Shown::Gap(GapReason::Quarantined)),
             Found::Trimmed => return Ok(Shown::Gap(GapReason::Trimmed)),
         };
@@ -85,6 +86,16 @@ impl Reading<'_> {
             Some(row) => self.followed(image, row),
             None => Ok(Shown::Image(bytes, None)),
         }
+    }
+
+    /// What was erased on disk, because somebody took it back or its time was over.
+    fn show_erased(&self, bytes: Bytes, row: Option<&TargetRow>) -> Result<Shown, StoreError> {
+        let Ok(image) = Image::decode(bytes) else { return Ok(Shown::Gap(GapReason::Quarantined)) };
+        let is_taken_back = match fold::target_of(&image) {
+            0 => row.is_some_and(TargetRow::is_erased) || image.flags & image_flag::EXPIRING == 0,
+            target => self.target(target)?.is_some_and(|row| row.is_erased()),
+        };
+        Ok(if is_taken_back { Shown::Image(erased(image), None) } else { Shown::Gap(GapReason::Expired) })
     }
 
     fn is_past(&self, expires_ms: u64) -> bool {
@@ -171,11 +182,12 @@ fn replace(image: &mut Image, newest: Image) {
     if newest.tlvs.get(tag::MENTIONS).is_some() {
         image.flags |= image_flag::MENTIONS;
     }
-    // When it goes away is said by the message alone.
-    let lifetime = image.tlvs.get(tag::LIFETIME_MS).map(<[u8]>::to_vec);
-    let lifetime = lifetime.iter().map(|value| (tag::LIFETIME_MS, &value[..]));
-    let mut pairs: Vec<(u16, &[u8])> =
-        newest.tlvs.iter().filter(|&(tag, _)| tag != tag::TARGET).chain(lifetime).collect();
+    // What it answers, where it comes from and when it goes away is said by the message alone.
+    const OWN: [u16; 4] = [tag::REPLY_TO, tag::THREAD, tag::LIFETIME_MS, tag::FORWARDED];
+    let message = image.tlvs.clone();
+    let own = message.iter().filter(|(tag, _)| OWN.contains(tag));
+    let edited = newest.tlvs.iter().filter(|(tag, _)| *tag != tag::TARGET && !OWN.contains(tag));
+    let mut pairs: Vec<(u16, &[u8])> = edited.chain(own).collect();
     pairs.sort_by_key(|&(tag, _)| tag);
     image.tlvs = Tlvs::from_pairs(pairs);
     image.body = newest.body;

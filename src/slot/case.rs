@@ -3,8 +3,8 @@
 use std::collections::BTreeSet;
 use std::sync::{Arc, atomic::Ordering};
 
-use postrider_protocol::{ChannelKind, Id, Image, Reason};
-use postrider_storage::{ConversationRow, OfState, RequestRow, StateKey, StateRow, Store, StoreError, fold};
+use postrider_protocol::{Channel, ChannelKind, Id, Image, Reason};
+use postrider_storage::{ConversationRow, OfState, RequestRow, StateKey, StateRow, Store, StoreError, UserRow, fold};
 
 use super::{
     answer::{Outcome, Refusal},
@@ -136,7 +136,7 @@ impl Case<'_> {
     pub(super) fn visible(&self) -> Result<Option<(ConversationRow, u64)>, StoreError> {
         let row = self.conversation(&self.origin.user)?;
         Ok(row.map(|row| {
-            let last = row.visible_to.unwrap_or(self.parts.channel.head);
+            let last = row.last_visible(self.parts.channel.head);
             (row, last)
         }))
     }
@@ -189,6 +189,14 @@ impl Case<'_> {
     /// The time that an entry would get now: never before that of the slot's last one, whatever the clock says.
     pub(super) fn time_ms(&self) -> u64 {
         self.parts.end.time_ms(self.now.wall_ms.max(self.origin.issued_ms()))
+    }
+
+    /// What the `read` of an entry with a read mark of its user has beside the mark: others do not learn of it when the user
+    /// says so.
+    pub(super) fn privacy_of_marks(&self) -> Result<u64, StoreError> {
+        let user = &self.origin.user;
+        let row = self.lookup.row::<UserRow>(self.origin.tenant, &Channel::user(user), &StateKey::User)?;
+        Ok(if row.is_some_and(|row| row.receipts_private) { fold::PRIVATE } else { 0 })
     }
 
     /// The group, for who is a member of it.

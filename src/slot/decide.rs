@@ -11,7 +11,7 @@ use super::{
     answer::{ANSWER_BYTES, Outcome, Refusal},
     case::Case,
     command::{Answers, Command, Origin, Submission},
-    decided::Decided,
+    decided::{Audience, Decided},
     device::DeviceRules,
     draft::{Draft, check_packet},
     state::Slot,
@@ -178,9 +178,18 @@ impl Decider {
                 return Ok(Outcome::Refused(Refusal::new(Reason::NoTarget, "it answers no message of the channel")));
             }
         }
+        if let (true, Audience::Members(group)) = (packet.flags & image_flag::MENTION_ALL != 0, &audience)
+            && group.members.get(&origin.user).is_none_or(|row| row.role == 0)
+        {
+            let refusal = Refusal::new(Reason::NotAllowed, "only owner and admins mention everybody");
+            return Ok(Outcome::Refused(refusal));
+        }
         // The read mark never goes beyond what was there to be read.
         let head = case.parts.channel.head;
         draft.read = read.min(head);
+        if draft.read > 0 {
+            draft.read |= case.privacy_of_marks()?;
+        }
         case.accept(&draft, audience)
     }
 

@@ -2,8 +2,8 @@
 
 use bytes::Bytes;
 use postrider_protocol::{
-    BODY_BYTES, Channel, ChannelKind, From, Image, ImageKind, ImageView, Kind, Reason, Tlvs, frame, image_flag,
-    packet::SendPacket, tag,
+    BODY_BYTES, Channel, ChannelKind, From, Image, ImageKind, ImageView, Kind, MENTIONS, Reason, Tlvs, frame,
+    image_flag, packet::SendPacket, tag,
 };
 use postrider_storage::fold;
 
@@ -99,13 +99,36 @@ impl<'a> Draft<'a> {
     }
 }
 
+/// The flags that a client may set on a message.
+const OF_SEND: u16 = image_flag::COUNTABLE | image_flag::SILENT | image_flag::MENTION_ALL | image_flag::MENTIONS;
+
+/// The flag `MENTIONS` and the TLV come together, name at most 100 users, and only a group is spoken to like that.
+pub(super) fn check_mentions(flags: u16, tlvs: &Tlvs, channel: &Channel) -> Option<Refusal> {
+    let is_flagged = flags & image_flag::MENTIONS != 0;
+    if !is_flagged && flags & image_flag::MENTION_ALL == 0 {
+        let named = tlvs.get(tag::MENTIONS);
+        return named.map(|_| Refusal::new(Reason::Malformed, "the TLV MENTIONS without its flag"));
+    }
+    if channel.kind() != ChannelKind::Group {
+        return Some(Refusal::new(Reason::Malformed, "only a group has whom to mention"));
+    }
+    let count = tlvs.get_ids(tag::MENTIONS).map_or(0, |users| users.len());
+    if is_flagged != (count > 0) {
+        return Some(Refusal::new(Reason::Malformed, "the flag MENTIONS and the TLV come together"));
+    }
+    (count > MENTIONS).then(|| Refusal::new(Reason::Malformed, "more than 100 mentions"))
+}
+
 /// What can be refused without looking anything up.
 pub(super) fn check_packet(packet: &SendPacket) -> Option<Refusal> {
     if packet.body.len() > BODY_BYTES {
         return Some(Refusal::new(Reason::BodyTooLarge, "body over 65,536 bytes"));
     }
-    if packet.flags & !(image_flag::COUNTABLE | image_flag::SILENT) != 0 {
+    if packet.flags & !OF_SEND != 0 {
         return Some(Refusal::new(Reason::Malformed, "flags"));
+    }
+    if let Some(refusal) = check_mentions(packet.flags, &packet.tlvs, &packet.channel) {
+        return Some(refusal);
     }
     packet.tlvs.iter().find_map(|(tag, value)| match tag {
         tag::LIFETIME_MS if value.iter().all(|&byte| byte == 0) => {

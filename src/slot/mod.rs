@@ -14,6 +14,9 @@ mod door;
 mod draft;
 mod members;
 mod notice;
+#[cfg(test)]
+#[allow(clippy::redundant_pub_crate)]
+pub(crate) mod sample;
 mod state;
 
 pub use act::Act;

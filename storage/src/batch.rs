@@ -39,6 +39,8 @@ pub(crate) struct Run {
     /// How many of them have a sound head, and the first of these.
     pub sound: u32,
     pub record: Option<Record>,
+    /// The first of them whose TLVs or body are damaged.
+    pub damaged: Option<u64>,
 }
 
 /// The runs of a batch and the sound records of all of them.
@@ -312,7 +314,10 @@ impl Runs {
             };
             let small = |number| u32::try_from(number).unwrap_or(u32::MAX);
             let record = Record { position, offset: small(at), len: small(found.len()), slot: run.slot };
-            self.damaged += u64::from(!found.is_whole());
+            if !found.is_sound() {
+                self.damaged += 1;
+                run.damaged.get_or_insert(position);
+            }
             self.records.push(record);
             run.record.get_or_insert(record);
             run.sound += 1;

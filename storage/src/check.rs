@@ -40,7 +40,7 @@ struct Reading {
 impl Reading {
     fn entry(&mut self, placed: &Placed, locator: Locator) {
         let at = format!("log, segment {} byte {}", locator.segment, locator.offset);
-        if !placed.entry.is_whole() {
+        if !placed.entry.is_sound() {
             self.findings.push(format!("{at}: TLVs or body are damaged"));
         }
         let last = self.positions.at_mut(placed.slot);
@@ -256,7 +256,7 @@ fn images_of(store: &Store, tenant: u32, channel: &Channel, findings: &mut Vec<S
     let (mut page, mut block, mut piece) = (None, None, Piece::default());
     for seq in store.trimmed_of(tenant, channel, &stored, 1)? + 1..=stored.row.head {
         let Some(place) = store.place(tenant, channel, &stored, seq, &mut page)? else { continue };
-        let is_it = |entry: &crate::Entry| entry.is(tenant, channel, seq) && entry.is_whole();
+        let is_it = |entry: &crate::Entry| entry.is(tenant, channel, seq) && entry.is_sound();
         if !store.reader().entry(place.locator, &mut piece)?.as_ref().is_some_and(is_it) {
             findings.push(format!("log: {channel:?} seq {seq} cannot be read"));
         }

@@ -4,7 +4,7 @@ use bytes::Bytes;
 use postrider_protocol::{DecodeError, Reader, Sender, Writer};
 
 use crate::{
-    Answer, ChannelRow, Locator, SLOTS, SenderRow, StoreError,
+    Answer, ChannelRow, Digest, Locator, SLOTS, SenderRow, StoreError,
     slots::PerSlot,
     table::{TABLES, Table},
 };
@@ -36,17 +36,18 @@ pub(crate) trait Row: Sized {
     }
 }
 
-/// Where an entry is: in the log, and perhaps in a block.
+/// Where an entry is, in the log and perhaps in a block, and what counting needs of it.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Place {
     pub locator: Locator,
     block: u64,
+    pub digest: Digest,
 }
 
 impl Place {
-    pub(crate) fn new(locator: Locator, block: Option<(u64, usize)>) -> Self {
+    pub(crate) fn new(locator: Locator, block: Option<(u64, usize)>, digest: Digest) -> Self {
         let block = block.map_or(0, |(number, offset)| (number << BLOCK_SHIFT) | offset as u64);
-        Self { locator, block }
+        Self { locator, block, digest }
     }
 
     /// The block, and the offset of the record in its payload.
@@ -56,31 +57,88 @@ impl Place {
     }
 }
 
-impl Row for Place {
-    fn write(&self, out: &mut Vec<u8>) {
-        out.u32(self.locator.segment);
-        out.u32(self.locator.offset);
-        out.u64(self.block);
-    }
-
-    fn read(r: &mut Reader) -> Result<Self, DecodeError> {
-        let locator = Locator { segment: r.u32("segment")?, offset: r.u32("offset")? };
-        Ok(Self { locator, block: u64::from_be_bytes(r.opaque8("block")?) })
-    }
-}
-
-/// Places of consecutive seqs.
+/// Places of consecutive seqs. Neighbours are near each other, so each is stored as what is between it and the one before:
+/// segment, offset, number of the block, offset in the block as numbers of 7 bits a byte, then the digest.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Places(pub Vec<Place>);
+
+/// Appends a number, 7 bits a byte, the lowest first.
+fn write_number(out: &mut Vec<u8>, mut number: u64) {
+    while number > 0x7f {
+        out.push((number & 0x7f) as u8 | 0x80);
+        number >>= 7;
+    }
+    out.push((number & 0x7f) as u8);
+}
+
+/// Takes such a number off `bytes`.
+fn read_number(bytes: &mut &[u8]) -> Option<u64> {
+    let mut number = 0;
+    for shift in (0..64).step_by(7) {
+        let (&byte, rest) = bytes.split_first()?;
+        *bytes = rest;
+        number |= u64::from(byte & 0x7f) << shift;
+        if byte < 0x80 {
+            return Some(number);
+        }
+    }
+    None
+}
+
+/// Appends what is between two numbers, either way.
+fn write_step(out: &mut Vec<u8>, from: u64, to: u64) {
+    let step = to.wrapping_sub(from);
+    write_number(out, (step << 1) ^ 0u64.wrapping_sub(step >> 63));
+}
+
+fn read_step(bytes: &mut &[u8], from: u64) -> Option<u64> {
+    let step = read_number(bytes)?;
+    Some(from.wrapping_add((step >> 1) ^ 0u64.wrapping_sub(step & 1)))
+}
+
+impl Place {
+    /// Appends it, as it comes after `last`.
+    fn write_after(&self, last: &Self, out: &mut Vec<u8>) {
+        write_step(out, last.locator.segment.into(), self.locator.segment.into());
+        write_step(out, last.locator.offset.into(), self.locator.offset.into());
+        write_step(out, last.block >> BLOCK_SHIFT, self.block >> BLOCK_SHIFT);
+        write_number(out, self.block & ((1 << BLOCK_SHIFT) - 1));
+        out.u32(self.digest.bits());
+    }
+
+    fn read_after(last: &Self, bytes: &mut &[u8]) -> Option<Self> {
+        let segment = read_step(bytes, last.locator.segment.into())?.try_into().ok()?;
+        let offset = read_step(bytes, last.locator.offset.into())?.try_into().ok()?;
+        let number = read_step(bytes, last.block >> BLOCK_SHIFT)?;
+        let block = number.checked_mul(1 << BLOCK_SHIFT)? | read_number(bytes)? & ((1 << BLOCK_SHIFT) - 1);
+        let (digest, rest) = bytes.split_first_chunk()?;
+        *bytes = rest;
+        let digest = Digest::from_bits(u32::from_be_bytes(*digest));
+        Some(Self { locator: Locator { segment, offset }, block, digest })
+    }
+}
 
 impl Row for Places {
     fn write(&self, out: &mut Vec<u8>) {
         out.u16(u16::try_from(self.0.len()).unwrap_or(u16::MAX));
-        self.0.iter().for_each(|place| place.write(out));
+        let mut last = &Place::default();
+        for place in &self.0 {
+            place.write_after(last, out);
+            last = place;
+        }
     }
 
     fn read(r: &mut Reader) -> Result<Self, DecodeError> {
-        (0..r.u16("places")?).map(|_| Place::read(r)).collect::<Result<_, _>>().map(Self)
+        let (count, at) = (r.u16("places")?, r.position());
+        let (mut bytes, mut last) = (r.peek(), Place::default());
+        let mut places = Vec::with_capacity(usize::from(count).min(bytes.len() / 8));
+        for _ in 0..count {
+            last = Place::read_after(&last, &mut bytes).ok_or(DecodeError::malformed("places", at))?;
+            places.push(last);
+        }
+        let taken = r.remaining() - bytes.len();
+        r.bytes(taken, "places")?;
+        Ok(Self(places))
     }
 }
 
@@ -238,6 +296,11 @@ impl Marker {
         }
     }
 
+    /// How many keys a table has.
+    pub(crate) fn count(&self, table: Table) -> u64 {
+        self.counts.get(table.index()).copied().unwrap_or_default()
+    }
+
     /// The first table that has another number of keys than it must have, among those that are counted.
     pub(crate) fn differs(&self, counts: &[u64; TABLES]) -> Option<(Table, u64, u64)> {
         let pairs = Table::ALL.into_iter().zip(self.counts.iter().zip(counts));
@@ -274,5 +337,52 @@ impl Row for Marker {
             *marker.covered.at_mut(slot) = r.u64("covered")?;
         }
         Ok(marker)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn places(dice: u64) -> Places {
+        let mut dice = dice;
+        let mut roll = |below: u64| {
+            dice = dice.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+            (dice >> 33) % below
+        };
+        let some = |_| {
+            let near = roll(3) > 0;
+            let segment = if near { 7 + roll(2) } else { roll(1 << 31) } as u32;
+            let locator = Locator { segment, offset: (roll(1 << 31) * 2 + roll(2)) as u32 };
+            let block = match roll(4) {
+                0 => None,
+                1 => Some((roll(1 << 31) << 18, roll(1 << BLOCK_SHIFT) as usize)),
+                _ => Some((900 + roll(9), roll(1 << BLOCK_SHIFT) as usize)),
+            };
+            let place = Place::new(locator, block, Digest::from_bits(roll(1 << 31) as u32));
+            if roll(9) == 0 { Place::default() } else { place }
+        };
+        Places((0..64).map(some).collect())
+    }
+
+    #[test]
+    fn places_are_read_as_they_were_written() {
+        for seed in 0..1_000 {
+            let places = places(seed);
+            let bytes = places.encode();
+            assert!(bytes.len() < 2_000, "{} bytes", bytes.len());
+            assert_eq!(Places::decode(Table::Index, bytes.clone().into()).unwrap(), places);
+            assert!(Places::decode(Table::Index, bytes[..bytes.len() - 1].to_vec().into()).is_err());
+        }
+    }
+
+    #[test]
+    fn neighbours_take_few_bytes() {
+        let place = |at: u64| {
+            let locator = Locator { segment: 3, offset: (at * 190) as u32 };
+            Place::new(locator, Some((70_000 + at / 20, (at % 20 * 190) as usize)), Digest::from_bits(u32::MAX))
+        };
+        let places = Places((0..64).map(place).collect());
+        assert!(places.encode().len() <= 64 * 10 + 16, "{}", places.encode().len());
     }
 }

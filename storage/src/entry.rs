@@ -3,11 +3,16 @@
 //! ```text
 //! head CRC-32 · tail CRC-32 · image length u32 · image head length u16 · tenant u32 · oldest u64 · read u64 · image
 //! ```
-//! The tail CRC covers the image from its TLV length on, the part that erasure empties; the head CRC covers all else,
-//! the TLV length included. So either part is checked alone, and an emptied tail leaves a sound head.
+//! The tail CRC covers the image from its TLV length on; the head CRC covers all else, the TLV length included. So either
+//! part is checked alone, and a tail that was erased leaves a sound head. What erasure writes over the TLVs and body,
+//! with the same length, says itself that it is that and no damage:
+//!
+//! ```text
+//! CRC-32 of a word, the tail CRC, the head of the image and what follows here · of an edit: TARGET and VERSION · zeros
+//! ```
 
 use bytes::Bytes;
-use postrider_protocol::{Channel, DecodeError, Image};
+use postrider_protocol::{Channel, DecodeError, Image, ImageKind, Tlvs, Writer as _, tag};
 
 use crate::NewEntry;
 
@@ -49,12 +54,38 @@ impl Entry {
     /// # Errors
     /// When the head is not that of an image.
     pub fn image(&self) -> Result<Image, DecodeError> {
-        if self.is_whole() {
-            return Image::decode(self.image.clone());
-        }
+        Image::decode(if self.is_whole() { self.image.clone() } else { self.bare() })
+    }
+
+    /// The image without what erasure takes: with no body, and with no TLVs but those of an edit that say what it edits.
+    pub(crate) fn bare(&self) -> Bytes {
+        let kept = self.erased().unwrap_or_default();
         let mut bare = self.image.get(..self.head_len as usize).unwrap_or_default().to_vec();
-        bare.extend_from_slice(&[0; 6]);
-        Image::decode(bare.into())
+        bare.bytes16(kept);
+        bare.extend_from_slice(&[0; 4]);
+        bare.into()
+    }
+
+    /// The TLVs that erasure kept; none when TLVs and body were not erased.
+    pub(crate) fn erased(&self) -> Option<&[u8]> {
+        erased(&self.image, self.head_len as usize, self.crc)
+    }
+
+    /// What erasure writes over TLVs and body, from their offset in the image on, first the mark and then all of it;
+    /// none when nothing is to be erased, or all of it was.
+    pub(crate) fn erasure(&self) -> Option<(usize, Vec<u8>)> {
+        let (at, head_len) = (self.head_len as usize + 2, self.head_len as usize);
+        let now = self.image.get(at..)?;
+        let kept: Vec<u8> = match self.erased() {
+            Some(kept) => kept.to_vec(),
+            None if self.is_whole() && now.len() > 4 => kept_of(&self.image(), now.len()),
+            // Nothing can be told of what is damaged.
+            None => Vec::new(),
+        };
+        let mut tail = mark(self.image.get(..at)?, self.crc, &kept).to_be_bytes().to_vec();
+        tail.extend_from_slice(&kept);
+        tail.resize(now.len().max(4), 0);
+        (now.len() > 4 && tail != now && head_len > 0).then_some((at, tail))
     }
 
     /// Whether TLVs and body are those that were stored.
@@ -67,6 +98,11 @@ impl Entry {
     #[must_use]
     pub fn stored_bytes(&self) -> usize {
         RECORD_HEAD + self.image.len()
+    }
+
+    /// Whether TLVs and body are those that were stored, or were erased.
+    pub(crate) fn is_sound(&self) -> bool {
+        self.is_whole() || self.erased().is_some()
     }
 
     /// Whether it is the entry `seq` of `channel` in `tenant`.
@@ -87,6 +123,41 @@ impl Entry {
         let (tenant, oldest, read) = (record.tenant(), record.oldest(), record.read());
         Self { tenant, oldest, read, image, head_len: record.head_len(), crc: record.crc() }
     }
+}
+
+/// The TLVs of an edit that erasure keeps, so that it is known what was edited.
+const KEPT_TAGS: [u16; 2] = [tag::TARGET, tag::VERSION];
+/// Their bytes.
+const KEPT_BYTES: usize = 12 + 8;
+/// Bytes that erasure writes at first, and makes durable before all else.
+pub(crate) const MARK_BYTES: usize = 4 + KEPT_BYTES;
+
+fn kept_of(image: &Result<Image, DecodeError>, len: usize) -> Vec<u8> {
+    let Ok(image) = image else { return Vec::new() };
+    if image.kind != ImageKind::Edited.number() || len < MARK_BYTES {
+        return Vec::new();
+    }
+    let kept = Tlvs::from_pairs(image.tlvs.iter().filter(|(tag, _)| KEPT_TAGS.contains(tag)));
+    if kept.as_bytes().len() == KEPT_BYTES { kept.as_bytes().to_vec() } else { Vec::new() }
+}
+
+/// What says that TLVs and body were erased; `head` is the image up to and with its TLV length.
+fn mark(head: &[u8], tail_crc: u32, kept: &[u8]) -> u32 {
+    let mut crc = crc32fast::Hasher::new();
+    crc.update(b"erased");
+    crc.update(&tail_crc.to_be_bytes());
+    crc.update(head);
+    crc.update(kept);
+    crc.finalize()
+}
+
+/// The TLVs that erasure kept of `image`; none when its TLVs and body were not erased.
+fn erased(image: &[u8], head_len: usize, tail_crc: u32) -> Option<&[u8]> {
+    let (head, tail) = image.split_at_checked(head_len + 2)?;
+    let (found, rest) = tail.split_first_chunk()?;
+    let found = u32::from_be_bytes(*found);
+    let is_it = |kept: &&[u8]| mark(head, tail_crc, kept) == found;
+    rest.get(..KEPT_BYTES).filter(is_it).or_else(|| Some(&[][..]).filter(is_it))
 }
 
 /// A record as it lies in log or block.
@@ -147,6 +218,11 @@ impl<'a> RecordRef<'a> {
     /// Whether TLVs and body are those that were stored.
     pub(crate) fn is_whole(&self) -> bool {
         crc32fast::hash(self.image().get(self.head_len() as usize..).unwrap_or_default()) == self.crc()
+    }
+
+    /// Whether TLVs and body are those that were stored, or were erased.
+    pub(crate) fn is_sound(&self) -> bool {
+        self.is_whole() || erased(self.image(), self.head_len() as usize, self.crc()).is_some()
     }
 }
 

@@ -129,6 +129,8 @@ impl Opening<'_> {
         let keeper = Keeper::new(self.place.folder.clone(), disk.clone(), id, self.options.retention, low)?;
         keeper.finish(&mut materialiser)?;
         *materialiser.keeper() = Some(keeper);
+        // What was taken back before the stop; what goes away by its time is for who has a clock.
+        while materialiser.erase(0)? {}
         Ok(Filled { materialiser, store, epochs, scan })
     }
 

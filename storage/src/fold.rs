@@ -10,7 +10,7 @@ mod person;
 mod sender;
 mod target;
 
-use postrider_protocol::{Channel, ChannelKind, Id, Image, ImageKind, MAX_INTEGER, Sender, Tlvs, tag};
+use postrider_protocol::{Channel, ChannelKind, Id, Image, ImageKind, MAX_INTEGER, Sender, Tlvs, image_flag, tag};
 
 pub use group::Membership;
 pub use person::{cut_fields, of_device, of_profile};
@@ -262,7 +262,10 @@ pub fn changed_sender(image: &Image) -> Option<Id> {
 /// Whether an entry does more than to come next in its channel and to answer its command: whether it changes rows, or
 /// the number of members.
 pub(crate) fn is_more_than_a_message(head: &Head<'_>, read: u64) -> bool {
-    head.kind != ImageKind::Message.number() || mark_of(read) > 0 || head.is_person() && head.seq == 1
+    head.kind != ImageKind::Message.number()
+        || mark_of(read) > 0
+        || head.is_person() && head.seq == 1
+        || head.flags & image_flag::EXPIRING != 0
 }
 
 impl ChannelRow {

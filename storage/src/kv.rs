@@ -1,4 +1,4 @@
-//! Values by key: sled, or memory. Each value carries a header and a CRC over key, header and payload, checked on each
+//! Values by key: sled and a file of blocks, or memory. Each value carries a header and a CRC over key, header and payload, checked on each
 //! read; a missing value is missing, a damaged one an error.
 //!
 //! ```text
@@ -21,8 +21,9 @@ use postrider_protocol::Writer;
 
 use crate::{
     StoreError, disk,
-    entry::be32,
+    entry::{be32, be64},
     memory::Hold,
+    ring::Ring,
     table::{TABLES, Table},
 };
 
@@ -31,8 +32,9 @@ const VALUE_MAX: usize = 4_000;
 const HEAD: usize = 10;
 /// No payload of a row is longer.
 const PAYLOAD_MAX: usize = VALUE_MAX - HEAD;
-/// No payload of a block is longer. A leaf of the engine has up to 16 values, and a quarter of its segment is the most
-/// that it writes in one piece.
+/// The file of the blocks, in the store's directory.
+pub(crate) const BLOCKS: &str = "blocks";
+/// No payload of a block is longer.
 pub(crate) const BLOCK_PAYLOAD_MAX: usize = 16_000 - HEAD;
 const MAGIC: u16 = 0x5052;
 const FORMAT: u8 = 0;
@@ -53,8 +55,9 @@ pub(crate) enum Kv {
 /// sled with what it lacks.
 #[derive(Debug)]
 pub(crate) struct Engine {
-    blocks: sled::Tree,
     rows: sled::Tree,
+    /// Those of the table of blocks.
+    blocks: Ring,
     db: sled::Db,
     /// sled's file, to sync it.
     file: File,
@@ -74,17 +77,18 @@ impl Kv {
             .segment_size(ENGINE_SEGMENT);
         let opened = catch_unwind(AssertUnwindSafe(|| -> Result<_, sled::Error> {
             let db = config.open()?;
-            Ok((db.open_tree("blocks")?, db.open_tree("rows")?, db))
+            Ok((db.open_tree("rows")?, db))
         }));
-        let (blocks, rows, db) = match opened {
+        let (rows, db) = match opened {
             Ok(opened) => opened.map_err(|error| StoreError::Engine(error.to_string()))?,
             Err(panic) => return Err(panicked(panic.as_ref())),
         };
         let path = dir.join("db");
         let io = || StoreError::io(format!("opening {}", path.display()));
         let file = File::options().read(true).write(true).open(&path).map_err(io())?;
+        let blocks = Ring::open(&dir.join(BLOCKS)).map_err(io())?;
         let blobs = dir.join("blobs");
-        let engine = Engine { blocks, rows, db, file, blobs, is_poisoned: AtomicBool::new(false) };
+        let engine = Engine { rows, blocks, db, file, blobs, is_poisoned: AtomicBool::new(false) };
         let kv = Self::Sled(Box::new(engine));
         if is_new {
             kv.sync()?;
@@ -98,12 +102,17 @@ impl Kv {
     /// The payload at `key`.
     pub(crate) fn get(&self, key: &[u8]) -> Result<Option<Bytes>, StoreError> {
         let value = match self {
+            Self::Sled(engine) if is_block(key) => {
+                // The log has what a block that cannot be read had.
+                let damaged = |_| StoreError::Damaged { table: Table::name_of(key) };
+                engine.blocks.get(be64(key, 1)).map_err(damaged)?.map(Bytes::from)
+            }
             Self::Sled(engine) => {
-                engine.guarded(|engine| engine.tree(key).get(key))?.map(|value| Bytes::copy_from_slice(&value))
+                engine.guarded(|engine| engine.rows.get(key))?.map(|value| Bytes::copy_from_slice(&value))
             }
             Self::Memory(hold) => hold.get(key).map_err(memory)?.map(Bytes::from),
         };
-        value.map(|value| unpack(key, &value)).transpose()
+        value.map(|value| unpack(key, &within_place(key, value))).transpose()
     }
 
     /// Puts `payload` at `key`.
@@ -119,7 +128,8 @@ impl Kv {
         }
         pack(value, key, payload);
         match self {
-            Self::Sled(engine) => engine.guarded(|engine| engine.tree(key).insert(key, value.as_slice())).map(|_| ()),
+            Self::Sled(engine) if is_block(key) => engine.blocks.put(be64(key, 1), value).map_err(memory),
+            Self::Sled(engine) => engine.guarded(|engine| engine.rows.insert(key, value.as_slice())).map(|_| ()),
             Self::Memory(hold) => hold.insert(key, value).map_err(memory),
         }
     }
@@ -127,13 +137,14 @@ impl Kv {
     /// Removes what is at `key`, if anything is.
     pub(crate) fn remove(&self, key: &[u8]) -> Result<(), StoreError> {
         match self {
-            Self::Sled(engine) => engine.guarded(|engine| engine.tree(key).remove(key)).map(|_| ()),
+            Self::Sled(engine) if is_block(key) => engine.blocks.remove(be64(key, 1)).map_err(memory),
+            Self::Sled(engine) => engine.guarded(|engine| engine.rows.remove(key)).map(|_| ()),
             Self::Memory(hold) => hold.delete(key).map_err(memory),
         }
     }
 
     /// Gives each key that begins with `prefix`, ascending, and its payload or what is wrong with it, to `take`, until
-    /// that returns false.
+    /// that returns false. Blocks are not walked over.
     pub(crate) fn scan(&self, prefix: &[u8], take: &mut Take<'_>) -> Result<(), StoreError> {
         self.scan_from(prefix, prefix, take)
     }
@@ -145,7 +156,7 @@ impl Kv {
         };
         match self {
             Self::Sled(engine) => {
-                let mut pairs = engine.guarded(|engine| Ok(engine.tree(prefix).range(from..)))?;
+                let mut pairs = engine.guarded(|engine| Ok(engine.rows.range(from..)))?;
                 while let Some((key, value)) = engine.guarded(|_| pairs.next().transpose())? {
                     if !step(&key, &value)? {
                         break;
@@ -197,7 +208,7 @@ impl Kv {
         match self {
             Self::Sled(engine) => {
                 engine.guarded(|engine| engine.db.flush())?;
-                let synced = engine.file.sync_data();
+                let synced = engine.blocks.sync().and_then(|()| engine.file.sync_data());
                 if synced.is_err() {
                     engine.is_poisoned.store(true, Ordering::SeqCst);
                 }
@@ -219,17 +230,15 @@ impl Kv {
     /// Bytes on disk.
     pub(crate) fn size_bytes(&self) -> u64 {
         match self {
-            Self::Sled(engine) => engine.file.metadata().map_or(0, |file| file.len()),
+            Self::Sled(engine) => {
+                engine.file.metadata().map_or(0, |file| file.len()) + engine.blocks.len().unwrap_or_default()
+            }
             Self::Memory(_) => 0,
         }
     }
 }
 
 impl Engine {
-    fn tree(&self, key: &[u8]) -> &sled::Tree {
-        if key.first() == Some(&(Table::Block as u8)) { &self.blocks } else { &self.rows }
-    }
-
     fn guarded<T>(&self, work: impl FnOnce(&Self) -> Result<T, sled::Error>) -> Result<T, StoreError> {
         if self.is_poisoned.load(Ordering::SeqCst) {
             return Err(StoreError::Poisoned);
@@ -244,6 +253,19 @@ impl Engine {
     }
 }
 
+fn is_block(key: &[u8]) -> bool {
+    key.first() == Some(&(Table::Block as u8))
+}
+
+/// The value without the rest of its place.
+fn within_place(key: &[u8], value: Bytes) -> Bytes {
+    if !is_block(key) {
+        return value;
+    }
+    let len = value.get(4..6).and_then(|len| len.first_chunk()).map_or(0, |len| u16::from_be_bytes(*len));
+    value.slice(..value.len().min(HEAD + usize::from(len)))
+}
+
 fn panicked(panic: &(dyn std::any::Any + Send)) -> StoreError {
     let text = panic.downcast_ref::<String>().map(String::as_str);
     let text = text.or_else(|| panic.downcast_ref::<&str>().copied()).unwrap_or("no message");
@@ -251,7 +273,7 @@ fn panicked(panic: &(dyn std::any::Any + Send)) -> StoreError {
 }
 
 fn memory(source: io::Error) -> StoreError {
-    StoreError::Io { what: "store in memory".into(), source }
+    StoreError::Io { what: "blocks, or a store in memory".into(), source }
 }
 
 fn crc(key: &[u8], head: &[u8], payload: &[u8]) -> u32 {

@@ -8,6 +8,7 @@ use std::sync::{Arc, atomic::Ordering};
 use crate::{
     SLOTS, Store, StoreError, Written, blocks,
     codec::{Marker, Row, SlotRow},
+    erase,
     kv::Kv,
     log::Epochs,
     picked::Picked,
@@ -47,6 +48,8 @@ pub struct Materialiser {
     is_hurried: bool,
     is_poisoned: bool,
     keeper: Option<Keeper>,
+    /// From when on something is to be erased that is not.
+    erase_ms: Option<u64>,
 }
 
 impl Materialiser {
@@ -92,17 +95,21 @@ impl Materialiser {
             is_hurried: false,
             is_poisoned: false,
             keeper: None,
+            erase_ms: None,
         })
     }
 
     /// Takes what was committed, in commit order; what the store covers already is left out. Does no IO.
     pub fn feed(&mut self, written: Arc<Written>) {
         let mut bytes = 0;
-        for record in written.records() {
+        for (at, record) in written.records().iter().enumerate() {
             let reached = self.reached.at_mut(record.slot);
             if record.position > *reached {
                 *reached = record.position;
                 bytes += u64::from(record.len);
+                if let Some(due_ms) = erase::due_of(&written, at, record) {
+                    self.erase_ms = Some(self.erase_ms.map_or(due_ms, |before| before.min(due_ms)));
+                }
             }
         }
         if bytes > 0 {
@@ -194,6 +201,7 @@ impl Materialiser {
             let with_blocks = intent.next_block > this.marker.next_block;
             let mut plan = Plan::make(this.store.kv(), &this.marker, &entries, with_blocks, &mut || {})?;
             plan.removes.extend_from_slice(pages);
+            plan.removes.extend(erase::left_over(this.store.kv(), intent)?);
             this.carry_out(&plan, &entries, intent.clone(), &mut || {})
         })?;
         self.reached = self.marker.covered.clone();
@@ -222,6 +230,19 @@ impl Materialiser {
             kv.put(&table::intent(), &after.encode())?;
             kv.sync()?;
             this.carry_out(&plan, &Picked::new(&[], positions, positions), after, &mut || {})
+        })
+    }
+
+    /// Carries out `plan`, which puts no entries into the store, as a checkpoint of its own.
+    pub(crate) fn change(&mut self, plan: &Plan) -> Result<(), StoreError> {
+        self.guarded(|this| {
+            let mut after = this.marker.clone();
+            after.sequence += 1;
+            count(&mut after, plan);
+            this.store.kv().put(&table::intent(), &after.encode())?;
+            this.store.kv().sync()?;
+            let covered = this.marker.covered.clone();
+            this.carry_out(plan, &Picked::new(&[], &covered, &covered), after, &mut || {})
         })
     }
 
@@ -295,11 +316,6 @@ impl Materialiser {
                 steps.remove(&table::block(number % before.ring))?;
             }
         }
-        // A leaf of the engine is split, and so written again, when it has too many keys: it is split before it is filled.
-        let is_new = |number: &u64| *number >= first_kept && (!is_same || *number < before.oldest_block + ring);
-        for number in (first..after.next_block).filter(is_new) {
-            steps.put(&table::block(number % ring), &[])?;
-        }
         if after.next_block == first {
             return Ok(());
         }
@@ -331,6 +347,16 @@ impl Materialiser {
 
     pub(crate) const fn is_poisoned(&self) -> bool {
         self.is_poisoned
+    }
+
+    pub(crate) const fn erase_ms(&self) -> Option<u64> {
+        self.erase_ms
+    }
+
+    /// Notes from when on something is to be erased, now that nothing else is that the store covers.
+    pub(crate) fn set_erase_ms(&mut self, next: Option<u64>) {
+        // What is pending is told again by nobody: it keeps its time until it is in the store.
+        self.erase_ms = if self.pending_bytes == 0 { next } else { self.erase_ms.into_iter().chain(next).min() };
     }
 
     pub(crate) const fn keeper(&mut self) -> &mut Option<Keeper> {
@@ -370,7 +396,7 @@ struct Steps<'a> {
 impl Steps<'_> {
     fn put(&mut self, key: &[u8], payload: &[u8]) -> Result<(), StoreError> {
         self.kv.put_by(&mut self.value, key, payload)?;
-        self.wrote(key.len() + payload.len())
+        if Table::of(key) == Some(Table::Block) { Ok(()) } else { self.wrote(key.len() + payload.len()) }
     }
 
     fn remove(&mut self, key: &[u8]) -> Result<(), StoreError> {

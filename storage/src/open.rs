@@ -10,7 +10,7 @@ use crate::{
     Log, Materialiser, MemoryDisk, OpenError, Retention, SLOTS, Store, StoreError,
     disk::Disk,
     fill::{Filled, Unfit},
-    format,
+    format, kv,
     lock::Lock,
     log::{self, Start},
     memory::Hold,
@@ -240,7 +240,13 @@ impl Opening<'_> {
             fs::remove_dir_all(&path).map_err(io())?;
         }
         if store.exists() {
-            fs::rename(store, parent.join(format!("store.bad-{}", last + 1))).map_err(io())?;
+            let aside = parent.join(format!("store.bad-{}", last + 1));
+            fs::rename(store, &aside).map_err(io())?;
+            // What is erased later is not to stay there.
+            match fs::remove_file(aside.join(kv::BLOCKS)) {
+                Err(error) if error.kind() != std::io::ErrorKind::NotFound => return Err(io()(error)),
+                _ => {}
+            }
         }
         crate::disk::sync_dir(parent).map_err(io())
     }

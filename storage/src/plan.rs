@@ -6,10 +6,10 @@
 
 use std::collections::{BTreeMap, HashMap, btree_map, hash_map};
 
-use postrider_protocol::{Image, Sender};
+use postrider_protocol::{Image, ImageKind, Sender};
 
 use crate::{
-    ChannelRow, SLOTS, SenderTable, StateRow, StoreError,
+    ChannelRow, Digest, SLOTS, SenderTable, StateRow, StoreError,
     blocks::Layout,
     codec::{Forgotten, Marker, Place, Places, Row, StoredChannel},
     fold,
@@ -53,13 +53,14 @@ impl Plan {
             for pending in entries {
                 let record = pending.written.record(pending.record);
                 let block = if with_blocks { layout.place(record.len()) } else { None };
-                let place = Place::new(pending.written.place_of(pending.record), block);
                 // A sound record that is no image was none when it was appended; there is nothing in it to fold.
                 let Some(head) = Head::of(record.image()) else { continue };
+                let place = Place::new(pending.written.place_of(pending.record), block, Digest::of(&head));
                 let mut image = None;
                 if fold::is_more_than_a_message(&head, record.read()) {
                     let Some(found) = pending.image() else { continue };
                     rows.fold(kv, record.tenant(), &pending, &found)?;
+                    plan.erase(kv, record.tenant(), &found)?;
                     image = Some(found);
                 }
                 let time_ms = plan.times.at_mut(slot);
@@ -88,6 +89,19 @@ impl Plan {
         if !was {
             self.change(table, 1);
         }
+    }
+
+    /// Notes what is to be erased because of `image`: what it takes back, or itself once it has gone away.
+    fn erase(&mut self, kv: &Kv, tenant: u32, image: &Image) -> Result<(), StoreError> {
+        let is_revoke = image.kind == ImageKind::Revoked.number();
+        let (due_ms, seq) = if is_revoke { (0, fold::target_of(image)) } else { (fold::expires_ms(image), image.seq) };
+        if seq == 0 || !is_revoke && due_ms == 0 {
+            return Ok(());
+        }
+        let key = table::erase(due_ms, tenant, image.channel.as_bytes(), seq);
+        let was = kv.get(&key)?.is_some();
+        self.put(Table::Erase, key, Vec::new(), was);
+        Ok(())
     }
 
     pub(crate) fn remove(&mut self, table: Table, key: Vec<u8>) {

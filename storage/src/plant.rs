@@ -20,6 +20,14 @@ pub enum Fault {
     AckBeforeCommit = 4,
     /// The server keeps what it accepted only in memory.
     DedupInMemory = 5,
+    /// Who was removed from a group still gets what comes.
+    DeliverToRemoved = 6,
+    /// What was revoked is forgotten with the process.
+    RevokeInMemory = 7,
+    /// Own messages count as unread.
+    UnreadCountsOwn = 8,
+    /// The last element of a SYNC is left out.
+    SkipLastSyncItem = 9,
 }
 
 impl Fault {
@@ -32,6 +40,10 @@ impl Fault {
             "flush-error-ignored" => Some(Self::FlushErrorIgnored),
             "ack-before-commit" => Some(Self::AckBeforeCommit),
             "dedup-in-memory" => Some(Self::DedupInMemory),
+            "deliver-to-removed" => Some(Self::DeliverToRemoved),
+            "revoke-in-memory" => Some(Self::RevokeInMemory),
+            "unread-counts-own" => Some(Self::UnreadCountsOwn),
+            "skip-last-sync-item" => Some(Self::SkipLastSyncItem),
             _ => None,
         }
     }

@@ -91,7 +91,8 @@ impl Reader {
         Ok(piece.record_at(locator).and_then(|record| Entry::parse(&record)))
     }
 
-    fn segment(&self, number: u32) -> io::Result<Arc<Segment>> {
+    /// A segment, opened.
+    pub(crate) fn segment(&self, number: u32) -> io::Result<Arc<Segment>> {
         let mut open = self.open.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(at) = open.iter().position(|(open, _)| *open == number) {
             let found = open.remove(at);

@@ -233,13 +233,16 @@ pub struct ConversationRow {
     pub waiting: Waiting,
     /// The read mark: the highest seq read.
     pub read: u64,
+    /// They have read up to here, as far as others may know.
+    pub told: u64,
     /// At most [`crate::fold::CURSORS`], in the order in which they were last moved.
     pub cursors: Vec<Cursor>,
     /// It wakes nobody until then.
     pub muted_until_ms: u64,
     /// It stays at the top.
     pub is_pinned: bool,
-    /// It is left out of the list while the head is this; 0 when it is not hidden.
+    /// Position of the entry by which it was hidden; 0 when it is not. It is left out of the list until something new comes,
+    /// see [`ConversationRow::is_left_out`].
     pub hidden_at: u64,
     /// It shows as unread whatever the count.
     pub is_marked_unread: bool,

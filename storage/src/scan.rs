@@ -70,6 +70,7 @@ struct Scanner<'a> {
     scan: Scan,
     done_bytes: u64,
     held: Option<Written>,
+    covered: &'a PerSlot<u64>,
 }
 
 /// Reads the log from segment `from` on. The store covers `covered`. `sink` gets each batch with entries, and how many
@@ -111,6 +112,7 @@ pub(crate) fn scan<E: From<io::Error>>(
         },
         done_bytes: 0,
         held: None,
+        covered,
         segments,
     };
     if scanner.segments.is_empty() {
@@ -146,7 +148,7 @@ impl Scanner<'_> {
             if let Some(batch) = batch::parse(&self.bytes, self.offset, self.id)
                 && self.expected.is_none_or(|expected| expected == (batch.head.number, batch.head.previous))
             {
-                if batch.runs.damaged > 0 && self.vouched()? < batch.head.number {
+                if batch.runs.damaged > 0 && !self.is_covered(&batch) && self.vouched()? < batch.head.number {
                     return Ok(());
                 }
                 self.accept(batch, sink)?;
@@ -166,6 +168,12 @@ impl Scanner<'_> {
             self.offset = offset;
             self.expected = Some((found.number, found.previous));
         }
+    }
+
+    /// Whether the store has all that is damaged in `batch`: then it had been synced.
+    fn is_covered(&self, batch: &Batch) -> bool {
+        let mut damaged = batch.runs.runs.iter().filter_map(|run| Some((run.slot, run.damaged?)));
+        damaged.all(|(slot, position)| position <= *self.covered.at(slot))
     }
 
     /// Goes on in the segment of `index`, if that is another one.

@@ -352,6 +352,7 @@ impl Row for ConversationRow {
         write_spans(out, &self.earlier);
         out.u8(self.waiting as u8);
         out.u64(self.read);
+        out.u64(self.told);
         out.u64(self.muted_until_ms);
         out.u8(u8::from(self.is_pinned));
         out.u64(self.hidden_at);
@@ -385,6 +386,7 @@ impl Row for ConversationRow {
                 _ => Waiting::No,
             },
             read: r.u64("read")?,
+            told: r.u64("told")?,
             muted_until_ms: r.u64("muted until")?,
             is_pinned: read_flag(r)?,
             hidden_at: r.u64("hidden at")?,

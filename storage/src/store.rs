@@ -11,8 +11,8 @@ use bytes::Bytes;
 use postrider_protocol::{Channel, Id, Reader as Fields};
 
 use crate::{
-    ChannelRow, ConversationRow, DeviceRow, Entry, MemberRow, RequestRow, SenderRow, SenderTable, StateKey, StateRow,
-    StoreError, TargetRow, blocks,
+    ChannelRow, ConversationRow, DeviceRow, Digest, Entry, MemberRow, OfState as _, RequestRow, SenderRow, SenderTable,
+    StateKey, StateRow, StoreError, TargetRow, blocks,
     codec::{Forgotten, Marker, PAGE, Place, Places, Row, StoredChannel},
     entry::be64,
     kv::Kv,
@@ -28,6 +28,8 @@ use crate::{
 pub enum Found {
     /// The image, exactly as it was stored.
     Image(Bytes),
+    /// Its TLVs and body were erased: the image without them. An edit still has TARGET and VERSION.
+    Erased(Bytes),
     /// It is damaged or lost.
     Missing,
     /// Retention dropped it.
@@ -138,14 +140,22 @@ impl Store {
         Ok(targets)
     }
 
-    /// The rows of a channel in one table whose keys end with an id, ascending by id.
-    fn by_id<R: Row>(&self, table: Table, tenant: u32, channel: &Channel) -> Result<Vec<(Id, R)>, StoreError> {
+    /// The rows of a channel in one table whose keys end with an id above `above`, ascending by id.
+    fn by_id<R: Row>(
+        &self,
+        table: Table,
+        tenant: u32,
+        channel: &Channel,
+        above: Option<&Id>,
+    ) -> Result<Vec<(Id, R)>, StoreError> {
         let prefix = table::of_channel(table, tenant, channel.as_bytes());
         let mut rows = Vec::new();
         self.kv.scan(&prefix, &mut |key, payload| {
             let id = key_tail(key, prefix.len()).and_then(|mut tail| Id::read(&mut tail, "id").ok());
             let Some(id) = id else { return Err(StoreError::Damaged { table: Table::name_of(key) }) };
-            rows.push((id, R::decode(table, payload?)?));
+            if above.is_none_or(|above| id > *above) {
+                rows.push((id, R::decode(table, payload?)?));
+            }
             Ok(true)
         })?;
         rows.sort_by(|(a, _), (b, _)| a.cmp(b));
@@ -157,7 +167,7 @@ impl Store {
     /// # Errors
     /// See [`StoreError`].
     pub fn requests(&self, tenant: u32, channel: &Channel) -> Result<Vec<(Id, RequestRow)>, StoreError> {
-        self.by_id(Table::Request, tenant, channel)
+        self.by_id(Table::Request, tenant, channel, None)
     }
 
     /// The devices of a user, ascending by id.
@@ -165,7 +175,7 @@ impl Store {
     /// # Errors
     /// See [`StoreError`].
     pub fn devices(&self, tenant: u32, user: &Id) -> Result<Vec<(Id, DeviceRow)>, StoreError> {
-        self.by_id(Table::Device, tenant, &Channel::user(user))
+        self.by_id(Table::Device, tenant, &Channel::user(user), None)
     }
 
     /// Who is or was a member of a group, ascending by id.
@@ -173,7 +183,20 @@ impl Store {
     /// # Errors
     /// See [`StoreError`].
     pub fn members(&self, tenant: u32, channel: &Channel) -> Result<Vec<(Id, MemberRow)>, StoreError> {
-        self.by_id(Table::Member, tenant, channel)
+        self.members_above(tenant, channel, None)
+    }
+
+    /// As [`Store::members`], those above an id alone.
+    ///
+    /// # Errors
+    /// See [`StoreError`].
+    pub fn members_above(
+        &self,
+        tenant: u32,
+        channel: &Channel,
+        above: Option<&Id>,
+    ) -> Result<Vec<(Id, MemberRow)>, StoreError> {
+        self.by_id(Table::Member, tenant, channel, above)
     }
 
     /// What a user has of a channel, if they ever had anything of it.
@@ -246,20 +269,46 @@ impl Store {
         while let Some(seq) = seqs.next() {
             let place = self.place(tenant, channel, &stored, seq, &mut page)?.unwrap_or_default();
             let next = seqs.peek().map(|&next| self.place(tenant, channel, &stored, next, &mut page)).transpose()?;
-            let is_it = |entry: &Entry| entry.is(tenant, channel, seq) && entry.is_whole();
+            let is_it = |entry: &Entry| entry.is(tenant, channel, seq) && entry.is_sound();
             let entry = self.entry(place, next.flatten(), &mut last, is_it)?;
             sum += entry.as_ref().map_or(0, |entry| entry.image.len());
             found.push(match entry {
-                Some(entry) => Found::Image(entry.image),
+                Some(entry) if entry.is_whole() => Found::Image(entry.image),
+                Some(entry) => Found::Erased(entry.bare()),
                 // It was dropped while it was read.
                 None if self.is_trimmed(place) && place != Place::default() => Found::Trimmed,
-                None => Found::Missing,
+                None => self.half_erased(tenant, channel, seq, place)?.map_or(Found::Missing, Found::Erased),
             });
             if sum >= bytes {
                 break;
             }
         }
         Ok(found)
+    }
+
+    /// What counting needs of the seqs `from` to `to`, both included, ascending; one element per seq, of those from 1 to the
+    /// head in the store. Of what was lost or trimmed it is empty.
+    ///
+    /// # Errors
+    /// See [`StoreError`].
+    pub fn digests(&self, tenant: u32, channel: &Channel, from: u64, to: u64) -> Result<Vec<Digest>, StoreError> {
+        let Some(stored) = self.stored_channel(tenant, channel)? else { return Ok(Vec::new()) };
+        let mut page = None;
+        let digest = |seq| {
+            let place = self.find(tenant, channel, &stored, seq, &mut page)?;
+            Ok(place.filter(|place| !self.is_trimmed(*place)).unwrap_or_default().digest)
+        };
+        (from.max(1)..=to.min(stored.row.head)).map(digest).collect()
+    }
+
+    /// What is left of `seq` when its erasure, by an entry, was cut short before it could say so itself.
+    fn half_erased(&self, tenant: u32, channel: &Channel, seq: u64, place: Place) -> Result<Option<Bytes>, StoreError> {
+        let row = self.state(tenant, channel, &StateKey::Target(seq))?;
+        if !row.as_ref().and_then(TargetRow::of).is_some_and(TargetRow::is_erased) {
+            return Ok(None);
+        }
+        let entry = self.reader.entry(place.locator, &mut Piece::default())?;
+        Ok(entry.filter(|entry| entry.is(tenant, channel, seq)).map(|entry| entry.bare()))
     }
 
     /// The entry at `place` that `is_it`, from its block or from the log, whichever has it whole. A block is worth its

@@ -4,7 +4,7 @@
 use postrider_protocol::{Id, Sender, Writer};
 
 /// How many tables there are.
-pub(crate) const TABLES: usize = 17;
+pub(crate) const TABLES: usize = 18;
 
 /// A table; its number is the first byte of its keys.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -44,6 +44,8 @@ pub(crate) enum Table {
     User = 16,
     /// Tenant, channel of the user, device → the device.
     Device = 17,
+    /// Time, tenant, channel, seq → nothing: the message is to be erased on disk from that time on.
+    Erase = 18,
 }
 
 impl Table {
@@ -65,6 +67,7 @@ impl Table {
         Self::Pins,
         Self::User,
         Self::Device,
+        Self::Erase,
     ];
 
     /// Those that entries are folded into and that a snapshot has, in the order in which it has them.
@@ -109,6 +112,7 @@ impl Table {
             "pins",
             "user",
             "device",
+            "erase",
         ];
         let number = key.first().copied().unwrap_or_default();
         NAMES.get(usize::from(number).wrapping_sub(1)).copied().unwrap_or("unknown")
@@ -189,6 +193,21 @@ pub(crate) fn sender(slot: u8, tenant: u32, user: &[u8], sender: &Sender) -> Vec
 
 pub(crate) fn forgotten(slot: u8, tenant: u32, user: &[u8]) -> Vec<u8> {
     of_slot(Table::Forgotten, slot, tenant, user)
+}
+
+/// The key that says that the message `seq` is to be erased from `due_ms` on.
+pub(crate) fn erase(due_ms: u64, tenant: u32, channel: &[u8], seq: u64) -> Vec<u8> {
+    let mut key = erases();
+    key.u64(due_ms);
+    key.u32(tenant);
+    key.raw(channel);
+    key.u64(seq);
+    key
+}
+
+/// The prefix of all keys of [`erase`].
+pub(crate) fn erases() -> Vec<u8> {
+    Table::Erase.key()
 }
 
 pub(crate) fn slot(slot: u8) -> Vec<u8> {

@@ -4,8 +4,9 @@
 use bytes::Bytes;
 
 use crate::{
-    Entry, Locator, Placed,
+    Digest, Entry, Locator, Placed,
     entry::{RECORD_HEAD, RECORD_MAX, RecordRef},
+    head::Head,
 };
 
 /// An entry as it was decided, borrowed from the buffer that it was written into.
@@ -91,6 +92,12 @@ impl Written {
         let record = self.records.get(at)?;
         let (start, end) = (record.offset as usize, record.offset as usize + record.len as usize);
         (start + RECORD_HEAD <= end && end <= self.bytes.len()).then(|| self.bytes.slice(start + RECORD_HEAD..end))
+    }
+
+    /// What counting needs of the entry that was the `at`-th of the append, from 0.
+    #[must_use]
+    pub fn digest(&self, at: usize) -> Option<Digest> {
+        Head::of(self.record(self.records.get(at)?).image()).map(|head| Digest::of(&head))
     }
 
     /// Where the entry that was the `at`-th of the append is in the log.

@@ -123,7 +123,7 @@ fn only_the_invited_join_a_closed_group() {
                 mallory.give_role(name, 1, &["mallory"]),
                 mallory.transfer(name, "mallory"),
                 mallory.nickname(name, "m"),
-                mallory.call_with(Method::GroupInfo, |out| groups::write_settings(out, &id(name), &Tlvs::new())),
+                mallory.call_writing(Method::GroupInfo, |out| groups::write_settings(out, &id(name), &Tlvs::new())),
             ];
             replies.map(|reply| (reply.reason, reply.seq, reply.time_ms, reply.fields, reply.tlvs))
         };

@@ -15,7 +15,7 @@ fn members(client: &mut Client, group: &str) -> Result<Vec<(String, u8)>, Reason
 }
 
 fn members_after(client: &mut Client, group: &str) -> ReplyPacket {
-    client.call_with(Method::GroupMembers, |out| groups::write_members(out, &id(group), None))
+    client.call_writing(Method::GroupMembers, |out| groups::write_members(out, &id(group), None))
 }
 
 /// Alice, Bob and Carol in one group of Alice's; the events of its making are taken.

@@ -303,6 +303,25 @@ pub fn documents_name_what_exists(tree: &Tree) -> Findings {
     findings
 }
 
+/// Each test that the table of behaviours names is there.
+pub fn features_name_tests_that_exist(tree: &Tree) -> Findings {
+    let mut findings = Vec::new();
+    for file in tree.0.iter().filter(|file| file.path == "docs/features.md") {
+        for (at, line) in file.text.lines().enumerate() {
+            for (path, test) in line.split('`').skip(1).step_by(2).filter_map(|name| name.split_once("::")) {
+                let named = tree.0.iter().find(|other| other.path == path);
+                let is_there = named.is_some_and(|other| {
+                    other.text.contains(&format!("fn {test}(")) || other.text.contains(&format!("test('{test}'"))
+                });
+                if !is_there {
+                    findings.push(format!("{}:{}: there is no test {path}::{test}", file.path, at + 1));
+                }
+            }
+        }
+    }
+    findings
+}
+
 /// Durable, then visible, then answered: the one function that commits does it in this order.
 pub fn commit_keeps_its_order(tree: &Tree) -> Findings {
     let mut findings = Vec::new();

@@ -12,7 +12,8 @@ use crate::{
     sim::Sim,
     step::{self, Steps, cargo, command, run},
     torture::{
-        flips::Flips, fsync::Fsync, kill::Kill, neighbours::Neighbours, plants, powercut::Powercut, reorder::Reorder,
+        flips::Flips, fsync::Fsync, kill::Kill, model::Model, neighbours::Neighbours, plants, powercut::Powercut,
+        reorder::Reorder,
     },
 };
 
@@ -74,6 +75,7 @@ impl Test {
             steps.step("instruction counts", || Counts::compare().run())?;
         }
         if wants(Part::Torture) {
+            steps.step("torture: model, 20 seeds", || Model::seeds(20, None).run())?;
             steps.step("torture: fsync", || Fsync::short().run())?;
             steps.step("torture: kill, 10 cycles", || Kill::cycles(10).run())?;
             steps.step("torture: reorder, 20 images", || Reorder::images(20).run())?;
@@ -94,6 +96,7 @@ impl Nightly {
         browsers(&mut steps)?;
         fuzz(&mut steps, self.fuzz_seconds)?;
         steps.step("simulation: 10,000 seeds", || Sim::seeds(10_000).run())?;
+        steps.step("torture: model, 2,000 seeds", || Model::seeds(2_000, None).run())?;
         steps.step("torture: fsync", || Fsync::long().run())?;
         steps.step("torture: kill, 1,000 cycles", || Kill::cycles(1_000).run())?;
         steps.step("torture: reorder, 2,000 images", || Reorder::images(2_000).run())?;

@@ -2,48 +2,16 @@
 // The chat page in a browser, against a real server.
 
 import assert from 'node:assert/strict';
-import { after, before, test } from 'node:test';
+import { test } from 'node:test';
 
-import { Person, Server, launch, picture, say, texts } from './stage.js';
+import { Play, STORED, bubble } from './play.js';
+import { picture, say, texts } from './stage.js';
 
-/** @type {import('playwright-core').Browser} */
-let browser;
-/** @type {Server} */
-let server;
-/** @type {Person[]} */
-const people = [];
-
-before(async () => {
-  server = new Server();
-  await server.start();
-  browser = await launch();
-});
-
-after(async () => {
-  await browser?.close();
-  await server?.remove();
-});
-
+const play = new Play();
+const { server } = play;
 /** @param {string} user @param {import('playwright-core').BrowserContextOptions} [options] */
-async function come(user, options) {
-  const person = await Person.come(browser, server, user, options);
-  people.push(person);
-  return person;
-}
-
-/** Everybody goes; nobody may have complained. */
-async function leave() {
-  for (const person of people.splice(0)) {
-    await person.context.close();
-    assert.deepEqual(person.complaints, [], `${person.user}'s page`);
-  }
-}
-
-/**
- * The message with exactly this text: what is beside it, the time say, does not count.
- * @param {import('playwright-core').Page} page @param {string} text
- */
-const bubble = (page, text) => page.locator('#messages .row', { has: page.getByText(text, { exact: true }) });
+const come = (user, options) => play.come(user, options);
+const leave = () => play.leave();
 
 /** @param {import('playwright-core').Page} page @param {string[]} expected */
 async function shows(page, expected) {
@@ -72,7 +40,7 @@ test('two people exchange messages, and a reload keeps them', async () => {
   await alice.keyboard.press('Enter');
   await alice.getByText('Nothing here yet').waitFor();
   await say(alice, 'Hello Bob!');
-  await bubble(alice, 'Hello Bob!').getByText('stored').waitFor();
+  await bubble(alice, 'Hello Bob!').getByText(STORED).waitFor();
 
   await bob.locator('.badge', { hasText: '1' }).waitFor();
   await bob.getByRole('link', { name: 'alice' }).click();
@@ -103,7 +71,7 @@ test('Shift+Enter makes a line, Enter sends; nothing empty is sent', async () =>
   await alice.getByLabel('Message', { exact: true }).pressSequentially('two');
   await alice.keyboard.press('Enter');
   await alice.keyboard.press('Enter');
-  await bubble(alice, 'one two').getByText('stored').waitFor();
+  await bubble(alice, 'one two').getByText(STORED).waitFor();
   assert.deepEqual(await texts(alice), ['one\ntwo']);
   await leave();
 });
@@ -116,7 +84,7 @@ test('the page and the command line talk to each other', async () => {
   await alice.getByRole('link', { name: 'from a terminal' }).click();
   await bubble(alice, 'from a terminal').waitFor();
   await say(alice, 'from the page');
-  await bubble(alice, 'from the page').getByText('stored').waitFor();
+  await bubble(alice, 'from the page').getByText(STORED).waitFor();
   const heard = await server.listen('bob', 1);
   assert.ok(heard.length === 1);
   await leave();
@@ -137,7 +105,7 @@ test('what is written while the server is away is sent, once, when it is back', 
   const online = alice.locator('#dot.is-online');
   // It may have come back by itself meanwhile.
   await alice.getByRole('button', { name: 'Try now' }).click({ timeout: 1_000 }).catch(() => online.waitFor());
-  await bubble(alice, 'while away').getByText('stored').waitFor();
+  await bubble(alice, 'while away').getByText(STORED).waitFor();
   await bubble(bob, 'while away').waitFor();
   await alice.locator('#banner').waitFor({ state: 'hidden' });
   for (const page of [alice, bob]) {
@@ -162,7 +130,7 @@ test('lines that are written while the server is killed, twice, arrive once and 
   for (const page of [alice, bob]) {
     // The back-off may have come to its 30 s.
     await page.locator('#dot.is-online').waitFor({ timeout: 40_000 });
-    await bubble(page, 'stormy 149').getByText(page === alice ? 'stored' : 'stormy').waitFor();
+    await bubble(page, 'stormy 149').getByText(page === alice ? STORED : 'stormy').waitFor();
     assert.deepEqual((await texts(page)).filter((text) => text.startsWith('stormy')), lines);
   }
   await leave();
@@ -182,59 +150,12 @@ test('a second window takes over, and the first can take it back', async () => {
   await leave();
 });
 
-test('groups: made, written to, joined, left; events are lines', async () => {
-  const [alice, bob] = [await (await come('alice')).open(), await (await come('bob')).open()];
-  for (const page of [alice, bob]) await page.locator('#dot.is-online').waitFor();
-  await alice.getByRole('button', { name: 'New group' }).click();
-  await alice.getByLabel('Group id').fill('riders');
-  await alice.getByRole('textbox', { name: 'Members' }).fill('bob, carol');
-  await picture(alice, 'new-group');
-  await alice.getByRole('button', { name: 'Create' }).click();
-  await alice.locator('#messages').getByText('You created the group with bob and carol').waitFor();
-  await say(alice, 'Welcome, riders.');
-  await bob.getByRole('link', { name: 'riders' }).click();
-  await bubble(bob, 'Welcome, riders.').waitFor();
-  await bob.locator('#messages').getByText('alice created the group with you and carol').waitFor();
-  await say(bob, 'Thank you!');
-  await bubble(alice, 'Thank you!').waitFor();
-
-  await alice.getByRole('button', { name: 'Members', exact: true }).click();
-  await alice.getByText('alice (you)').waitFor();
-  await alice.getByLabel('Add a member').fill('dave');
-  await alice.keyboard.press('Enter');
-  await alice.locator('.member', { hasText: 'dave' }).waitFor();
-  await picture(alice, 'members');
-  await alice.locator('.member', { hasText: 'carol' }).getByRole('button', { name: 'Remove' }).click();
-  await alice.locator('.member', { hasText: 'carol' }).waitFor({ state: 'detached' });
-  await alice.getByLabel('Add a member').fill('dave');
-  await alice.keyboard.press('Enter');
-  await alice.getByText('That is taken already').waitFor();
-  await alice.getByRole('button', { name: 'Close' }).click();
-  await bob.locator('#messages').getByText('alice added dave').waitFor();
-  await bob.locator('#messages').getByText('alice removed carol').waitFor();
-  await picture(alice, 'group');
-
-  await bob.getByRole('button', { name: 'Members', exact: true }).click();
-  await bob.getByRole('button', { name: 'Leave' }).click();
-  await bob.getByText('not a member of this group any more').waitFor();
-  await alice.locator('#messages').getByText('bob left').waitFor();
-  await picture(bob, 'left');
-
-  const missing = await (await come('bob')).open('group:nosuch');
-  await say(missing, 'anybody?');
-  await missing.getByText('Not sent: there is no such group').waitFor();
-  await picture(missing, 'refused');
-  await missing.getByRole('button', { name: 'Discard' }).click();
-  await bubble(missing, 'anybody?').waitFor({ state: 'detached' });
-  await leave();
-});
-
 test('history is loaded upwards, page by page, and stays in place', async () => {
   const alice = await (await come('alice')).open('user:historian');
   await alice.locator('#dot.is-online').waitFor();
   const count = 130;
   for (let n = 1; n <= count; n += 1) await say(alice, `line ${n}`);
-  await bubble(alice, `line ${count}`).getByText('stored').waitFor();
+  await bubble(alice, `line ${count}`).getByText(STORED).waitFor();
   await alice.reload();
   await bubble(alice, `line ${count}`).waitFor();
   const loaded = (await texts(alice)).length;
@@ -257,7 +178,7 @@ test('unread: a line where the new ones begin, a number in the title', async () 
   await bob.locator('#dot.is-online').waitFor();
   await bubble(bob, 'stormy 149').waitFor();
   await say(bob, 'I have read all of it');
-  await bubble(bob, 'I have read all of it').getByText('stored').waitFor();
+  await bubble(bob, 'I have read all of it').getByText(STORED).waitFor();
   await bob.keyboard.press('Escape');
   await bob.getByText('Choose a conversation').waitFor();
   for (const text of ['first news', 'second news']) await server.send('alice', 'user:bob', text);

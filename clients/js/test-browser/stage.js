@@ -140,13 +140,15 @@ export function launch() {
   });
 }
 
-/** The files of the page by path, as console/chat/ASSETS lists them. */
-function tree() {
-  const lines = readFileSync(join(ROOT, 'console/chat/ASSETS'), 'utf8').trim().split('\n');
-  return new Map(lines.map((line) => {
-    const [path, file, ...mime] = line.split(' ');
-    return [path, { file: join(ROOT, file), mime: mime.join(' ') }];
-  }));
+/** @type {Record<string, string>} */
+const MIMES = { html: 'text/html', js: 'text/javascript', css: 'text/css', svg: 'image/svg+xml' };
+
+/** The file of the tree that the page has at `path`. @param {string} path below `/chat/` */
+function inTree(path) {
+  const name = path === '' ? 'index.html' : path;
+  const file = name.startsWith('client/') ? join(ROOT, 'clients/js', name.slice(7)) : join(ROOT, 'console/chat', name);
+  const mime = MIMES[name.slice(name.lastIndexOf('.') + 1)];
+  return mime !== undefined && existsSync(file) ? { file, mime } : null;
 }
 
 const POLICY = (/** @type {string} */ ws) => `default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; `
@@ -172,11 +174,10 @@ export class Person {
   static async come(browser, server, user, options = {}) {
     const context = await browser.newContext({ viewport: { width: 1180, height: 760 }, locale: 'en-GB', ...options });
     if (FROM_TREE) {
-      const files = tree();
       const { ws } = await (await fetch(`${server.url}/dev/token?user=alice`)).json();
       await context.route(`${server.url}/chat/**`, (route) => {
-        const found = files.get(new URL(route.request().url()).pathname);
-        if (found === undefined) return route.fulfill({ status: 404, body: 'no such page' });
+        const found = inTree(new URL(route.request().url()).pathname.slice('/chat/'.length));
+        if (found === null) return route.fulfill({ status: 404, body: 'no such page' });
         const headers = { 'content-type': found.mime, 'content-security-policy': POLICY(new URL(ws).origin) };
         return route.fulfill({ headers, body: readFileSync(found.file) });
       });

@@ -4,85 +4,10 @@
 import assert from 'node:assert/strict';
 import test from 'node:test';
 
-import { MemoryStorage, PostriderClient } from '../client.js';
-import { authorOf, encodeImage, fromOf, groupChannel, personChannel, textTlv } from '../codec.js';
-import { GapReason, ImageKind, Kind, Method, Reason, Tlv } from '../registry.js';
-import { FakeClock, FakeNetwork, settled } from './fake-socket.js';
-
-/** @typedef {import('../codec.js').Channel} Channel */
-
-const CHANNEL = personChannel('alice', 'bob');
-const NOTHING = new Uint8Array(0);
-
-/** @param {Partial<import('../client.js').ClientOptions>} [options] */
-function world(options = {}) {
-  const network = new FakeNetwork();
-  const clock = new FakeClock();
-  const storage = options.storage ?? new MemoryStorage();
-  const client = new PostriderClient({
-    url: 'ws://test/ws', user: 'alice', device: 'd1', token: () => 'token', storage, clock, WebSocket: network.WebSocket,
-    ...options,
-  });
-  /** @type {any[]} */
-  const events = [];
-  for (const name of ['state', 'message', 'gap', 'reset', 'conversation', 'outgoing']) {
-    client.addEventListener(name, (event) => events.push([name, /** @type {CustomEvent} */ (event).detail]));
-  }
-  /** @param {string} name */
-  const take = (name) => {
-    const found = events.filter(([other]) => other === name).map(([, detail]) => detail);
-    events.splice(0, events.length, ...events.filter(([other]) => other !== name));
-    return found;
-  };
-  return { network, clock, storage, client, events, take };
-}
-
-/** @param {number} seq @param {Partial<import('../codec.js').Image>} [fields] @returns {import('../codec.js').Image} */
-function image(seq, fields = {}) {
-  return {
-    kind: ImageKind.MESSAGE, flags: 1, seq, timeMs: 1000 + seq, channel: CHANNEL, from: { side: 1 },
-    sender: Uint8Array.of(1, 9, 9, 9, 9, 9, 9, 9), number: seq, tlvs: [], body: new TextEncoder().encode(`m${seq}`),
-    ...fields,
-  };
-}
-
-/** @param {number} seq @param {Partial<import('../codec.js').Image>} [fields] @returns {import('../codec.js').Recv} */
-function recv(seq, fields) {
-  return { kind: Kind.RECV, image: image(seq, fields) };
-}
-
-/** @param {Partial<import('../codec.js').Conversation>} [fields] @returns {import('../codec.js').Conversation} */
-function conversation(fields = {}) {
-  return { channel: CHANNEL, flags: 0, epoch: 1, head: 0, syncFrom: 0, read: 0, unread: 0, mentions: 0, mutedUntilMs: 0, cleared: 0, image: NOTHING, ...fields };
-}
-
-/** @param {any} sync @param {number[]} seqs @param {Partial<import('../codec.js').Synced>} [fields] @returns {import('../codec.js').Synced} */
-function synced(sync, seqs, fields = {}) {
-  return {
-    kind: Kind.SYNCED, request: sync.request, reason: Reason.OK, epoch: sync.epoch, head: sync.to, from: sync.from,
-    to: seqs.at(-1) ?? sync.from - 1, items: seqs.map((seq) => ({ image: encodeImage(image(seq)) })), tlvs: [], ...fields,
-  };
-}
-
-/** @param {any} send @param {number} seq @param {number} [reason] @param {import('../codec.js').TlvField[]} [tlvs] @returns {import('../codec.js').Sendack} */
-function sendack(send, seq, reason = Reason.OK, tlvs = []) {
-  return { kind: Kind.SENDACK, number: send.number, reason, seq, timeMs: seq === 0 ? 0 : 1000 + seq, tlvs };
-}
-
-/** Connects, with the conversation with bob up to `head`. @param {ReturnType<typeof world>} w @param {Partial<import('../codec.js').Conversation>} [fields] */
-async function online(w, fields = {}) {
-  if (w.client.phase === 'idle') w.client.connect();
-  await settled();
-  const { socket } = w.network;
-  await socket.accept();
-  await socket.list([conversation(fields)]);
-  w.take('state');
-  w.take('conversation');
-  return socket;
-}
-
-/** @param {any[]} messages */
-const seqs = (messages) => messages.map(({ image: { seq } }) => seq);
+import { authorOf, encodeImage, fromOf, groupChannel, textTlv } from '../codec.js';
+import { GapReason, Kind, Method, Reason, Tlv } from '../registry.js';
+import { settled } from './fake-socket.js';
+import { CHANNEL, NOTHING, conversation, image, online, recv, sendack, seqs, synced, world } from './world.js';
 
 test('connects with its token and device, and lists everything the first time', async () => {
   const w = world();
@@ -537,7 +462,7 @@ test('a nudge finds out within 5 s whether the connection lives, and ends a wait
 test('groups: a change is a command, and its image is pulled', async () => {
   const w = world();
   const socket = await online(w);
-  const made = w.client.createGroup('team', ['bob']);
+  const made = w.client.groups.create('team', ['bob']);
   const call = socket.next(Kind.CALL);
   assert.deepEqual([call.method, call.number, call.oldest], [Method.GROUP_CREATE, 1, 1]);
   await socket.say({ kind: Kind.REPLY, request: call.request, reason: Reason.OK, seq: 1, timeMs: 5, fields: NOTHING, tlvs: [] });
@@ -549,7 +474,7 @@ test('groups: a change is a command, and its image is pulled', async () => {
 test('a refused change throws', async () => {
   const w = world();
   const socket = await online(w);
-  const refused = assert.rejects(w.client.createGroup('team', []), { name: 'Refused', reason: Reason.ALREADY_EXISTS });
+  const refused = assert.rejects(w.client.groups.create('team', []), { name: 'Refused', reason: Reason.ALREADY_EXISTS });
   const call = socket.next(Kind.CALL);
   await socket.say({ kind: Kind.REPLY, request: call.request, reason: Reason.ALREADY_EXISTS, seq: 0, timeMs: 0, fields: NOTHING, tlvs: [] });
   await refused;
@@ -576,10 +501,10 @@ test('unread: countable, from others, above the read mark; the mark moves by a c
   const socket = await online(w);
   await socket.say(recv(1), recv(2), recv(3, { flags: 0 }), recv(4));
   const [stream] = w.client.conversations;
-  assert.deepEqual(stream.unread, [1, 2, 4]);
+  assert.deepEqual([stream.unread, stream.firstUnread], [3, 1]);
   socket.packets.splice(0);
   w.client.markRead(CHANNEL, 2);
-  assert.deepEqual(stream.unread, [4]);
+  assert.deepEqual([stream.unread, stream.firstUnread], [1, 4]);
   const call = socket.next(Kind.CALL);
   assert.equal(call.method, Method.READ);
   w.client.markRead(CHANNEL, 2);
@@ -591,7 +516,7 @@ test('conversations, cursors and the list token survive a restart', async () => 
   const socket = await online(w);
   await socket.say(recv(1), recv(2));
   const next = world({ storage: w.storage });
-  assert.deepEqual(next.client.conversations.map(({ cursor, unread, last }) => [cursor, unread, last?.seq]), [[2, [1, 2], 2]]);
+  assert.deepEqual(next.client.conversations.map(({ cursor, unread, last }) => [cursor, unread, last?.seq]), [[2, 2, 2]]);
   next.client.connect();
   await settled();
   await next.network.socket.accept();

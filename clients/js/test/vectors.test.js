@@ -2,31 +2,11 @@
 // Every golden vector of protocol/vectors, in both directions.
 
 import assert from 'node:assert/strict';
-import { readFileSync } from 'node:fs';
 import test from 'node:test';
 
 import * as codec from '../codec.js';
 import { GapReason, Kind, Reason } from '../registry.js';
-
-/** @param {string} name */
-function vectors(name) {
-  return JSON.parse(readFileSync(new URL(`../../../protocol/vectors/${name}.json`, import.meta.url), 'utf8'));
-}
-
-/** @param {string} text */
-function bytesOf(text) {
-  const groups = text.split(' ').filter(Boolean).map((group) => {
-    const [hex, times] = group.split('*');
-    const once = Uint8Array.from(hex.match(/../g) ?? [], (two) => parseInt(two, 16));
-    return times === undefined ? once : new Uint8Array(Number(times)).fill(once[0]);
-  });
-  return new Uint8Array(Buffer.concat(groups));
-}
-
-/** @param {Uint8Array} bytes */
-function hexOf(bytes) {
-  return Buffer.from(bytes).toString('hex');
-}
+import { bytesOf, hexOf, vectors } from './golden.js';
 
 /** @param {Record<string, number>} names @param {number} number */
 function nameOf(names, number) {
@@ -139,36 +119,6 @@ test('addresses', () => {
     assert.equal(codec.channelOf(text, 'alice') !== null, valid, JSON.stringify(text));
   }
 });
-
-/** @type {Record<string, { decode: (bytes: Uint8Array) => any, encode: (fields: any) => Uint8Array }>} */
-const METHODS = {
-  change: { decode: codec.decodeGroupChange, encode: ({ group, users }) => codec.encodeGroupChange(group, users) },
-  members: { decode: codec.decodeMembersQuery, encode: ({ group, after }) => codec.encodeMembersQuery(group, after) },
-  members_page: { decode: codec.decodeMembersPage, encode: ({ members, more }) => codec.encodeMembersPage(members, more) },
-  read: { decode: codec.decodeRead, encode: ({ channel, seq }) => codec.encodeRead(channel, seq) },
-  revoke: { decode: codec.decodeRevoke, encode: ({ channel, seq }) => codec.encodeRevoke(channel, seq) },
-  edit: { decode: codec.decodeEdit, encode: (it) => codec.encodeEdit(it.channel, it.seq, it.version, it.body) },
-  react: { decode: codec.decodeReact, encode: (it) => codec.encodeReact(it.channel, it.seq, it.on, it.reaction) },
-  pin: { decode: codec.decodePin, encode: ({ channel, seq, on }) => codec.encodePin(channel, seq, on) },
-  hide: { decode: codec.decodeHide, encode: ({ channel, from, to }) => codec.encodeHide(channel, from, to) },
-  pins: { decode: codec.decodePinsQuery, encode: ({ channel, afterSeq }) => codec.encodePinsQuery(channel, afterSeq) },
-  edits: { decode: codec.decodeEditsQuery, encode: (it) => codec.encodeEditsQuery(it.channel, it.seq, it.afterSeq) },
-  elements: { decode: codec.decodeElementsPage, encode: ({ items, more }) => codec.encodeElementsPage(items, more) },
-  users: { decode: (bytes) => ({ users: codec.decodeUsers(bytes) }), encode: ({ users }) => codec.encodeUsers(users) },
-};
-
-for (const { name, what, hex, fields } of vectors('methods').valid) {
-  test(`fields of ${what}: ${name}`, () => {
-    assert.deepEqual(METHODS[what].decode(bytesOf(hex)), ours(fields));
-    assert.equal(hexOf(METHODS[what].encode(ours(fields))), hexOf(bytesOf(hex)));
-  });
-}
-
-for (const { name, what, hex } of vectors('methods').malformed) {
-  test(`malformed fields of ${what}: ${name}`, () => {
-    assert.throws(() => METHODS[what].decode(bytesOf(hex)), { name: 'CodecError', reason: Reason.MALFORMED });
-  });
-}
 
 for (const { name, pieces, packets, error, partial } of vectors('streams')) {
   test(`stream: ${name}`, () => {

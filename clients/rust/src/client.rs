@@ -250,9 +250,24 @@ impl Client {
         method: Method,
         fields: impl Into<Bytes>,
     ) -> Result<Sent, CommandError> {
+        self.call_with(channel, method, fields, Tlvs::new()).await
+    }
+
+    /// As [`Self::call`], with the TLVs that methods such as `EDIT` and `PROFILE_SET` take. What changes the user or
+    /// their devices belongs to [`Channel::user`].
+    ///
+    /// # Errors
+    /// [`CommandError`].
+    pub async fn call_with(
+        &self,
+        channel: &Channel,
+        method: Method,
+        fields: impl Into<Bytes>,
+        tlvs: Tlvs,
+    ) -> Result<Sent, CommandError> {
         let (channel, fields) = (channel.clone(), fields.into());
         check_len(fields.len())?;
-        self.command(|done| Command::Call { channel, method, fields, done }).await?.await
+        self.command(|done| Command::Call { channel, method, fields, tlvs, done }).await?.await
     }
 
     /// Calls a method that changes nothing. A refusal is in the reply.

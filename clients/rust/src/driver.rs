@@ -48,7 +48,7 @@ type Done<T> = oneshot::Sender<Result<T, CommandError>>;
 #[derive(Debug)]
 pub(crate) enum Command {
     Send { channel: Channel, flags: u16, body: Bytes, tlvs: Tlvs, done: Done<Sent> },
-    Call { channel: Channel, method: Method, fields: Bytes, done: Done<Sent> },
+    Call { channel: Channel, method: Method, fields: Bytes, tlvs: Tlvs, done: Done<Sent> },
     Ask { method: Method, fields: Bytes, done: Done<ReplyPacket> },
 }
 
@@ -253,8 +253,8 @@ impl Driver {
             Command::Send { channel, flags, body, tlvs, done } => {
                 register(&mut self.sent, done, self.state.send(channel, flags, body, tlvs));
             }
-            Command::Call { channel, method, fields, done } => {
-                register(&mut self.sent, done, self.state.call(channel, method, fields));
+            Command::Call { channel, method, fields, tlvs, done } => {
+                register(&mut self.sent, done, self.state.call_with(channel, method, fields, tlvs));
             }
             Command::Ask { method, fields, done } => {
                 register(&mut self.replies, done, self.state.ask(method, fields));

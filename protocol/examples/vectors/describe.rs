@@ -267,6 +267,36 @@ pub fn method(what: &str) -> Method {
             marks::write_mark(&mut out, &of, seq);
             Ok((out, json!({ "channel": channel(&of), "seq": seq })))
         },
+        "view" => |bytes| {
+            let (of, settings) = marks::read_settings(bytes)?;
+            let mut out = Vec::new();
+            marks::write_settings(&mut out, &of, &settings);
+            Ok((out, json!({ "channel": channel(&of), "settings": tlvs(&settings) })))
+        },
+        "receipts" => |bytes| {
+            let (of, seq, after) = marks::read_receipts(bytes)?;
+            let mut out = Vec::new();
+            marks::write_receipts(&mut out, &of, seq, after.as_ref());
+            Ok((out, json!({ "channel": channel(&of), "seq": seq, "after": text(after.as_ref()) })))
+        },
+        "receipts_page" => |bytes| {
+            let page = marks::ReceiptsPage::decode(bytes)?;
+            let mut out = Vec::new();
+            page.write(&mut out);
+            let state =
+                |(user, state): &(Id, marks::Receipt)| json!({ "user": user.to_string(), "state": *state as u8 });
+            let users: Value = page.users.iter().map(state).collect();
+            let (members, delivered, read) = (page.members, page.delivered, page.read);
+            let counts = json!({ "members": members, "delivered": delivered, "read": read });
+            Ok((out, json!({ "counts": counts, "users": users, "more": page.more })))
+        },
+        "badge" => |bytes| {
+            let badge = marks::Badge::decode(bytes)?;
+            let mut out = Vec::new();
+            badge.write(&mut out);
+            let (unread, mentions, conversations) = (badge.unread, badge.mentions, badge.conversations);
+            Ok((out, json!({ "unread": unread, "mentions": mentions, "conversations": conversations })))
+        },
         "watch" => |bytes| {
             let of = presence::read_watch(bytes)?;
             let mut out = Vec::new();

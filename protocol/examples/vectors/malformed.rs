@@ -79,7 +79,7 @@ fn fields(cases: &mut Cases) {
     add("send: empty payload", Kind::Send, b"");
     add("send: number 2^53", Kind::Send, &send(MAX_INTEGER + 1, &group, 0, 0, b""));
     add("send: number 2^64 - 1", Kind::Send, &send(u64::MAX, &group, 0, 0, b""));
-    add("send: unknown flag", Kind::Send, &send(1, &group, 4, 0, b""));
+    add("send: unknown flag", Kind::Send, &send(1, &group, 16, 0, b""));
     add("send: highest flag", Kind::Send, &send(1, &group, 0x8000, 0, b""));
     add("send: body longer than the payload", Kind::Send, &send(1, &group, 0, 2, b"x"));
     add("send: body length 2^32 - 1", Kind::Send, &send(1, &group, 0, u32::MAX, b"x"));

@@ -8,7 +8,7 @@ use postrider_protocol::{
         ListedPacket, Made, NoticePacket, Packet, Reaction, RecvackPacket, ReplyPacket, SendPacket, SendackPacket,
         SyncItem, SyncPacket, SyncedPacket, conversation_flag, groups, marks,
     },
-    tag,
+    tag, write_ids,
 };
 use serde_json::{Value, json};
 
@@ -142,6 +142,13 @@ fn sending(all: &mut Vec<(&'static str, Packet)>) {
         ..hello.clone()
     };
     all.push(("send: to a group, with fields, at the end of the window", Packet::Send(to_group)));
+    let mention = SendPacket {
+        flags: image_flag::COUNTABLE | image_flag::MENTION_ALL | image_flag::MENTIONS,
+        channel: Channel::group(&id("team")),
+        tlvs: Tlvs::from_pairs([(tag::MENTIONS, &write_ids(&[id("carol"), id("bob")])[..])]),
+        ..hello.clone()
+    };
+    all.push(("send: to a group, mentioning two and all", Packet::Send(mention)));
     let edge = SendPacket {
         number: MAX_INTEGER,
         oldest: MAX_INTEGER,

@@ -1,15 +1,12 @@
 //! images.json, channels.json, methods.json, streams.json.
 
-use postrider_protocol::{
-    Channel, From, Image, Sender, Tlvs, Writer,
-    packet::{ElementsPage, Made, SyncItem},
-    tag,
-};
+use postrider_protocol::{Channel, From, Image, Sender, Tlvs, Writer, tag};
 use serde_json::{Value, json};
 
 use crate::{
     built, describe, frame, group_parts,
     packets::{encoded, id, long_id, message},
+    targets,
 };
 
 pub fn images() -> Value {
@@ -155,45 +152,53 @@ pub fn channels() -> Value {
     json!({ "valid": valid, "malformed": malformed, "ids": ids, "addresses": addresses })
 }
 
+/// A conversation muted for ever, shown again and cleared up to 9.
+fn settings() -> Vec<u8> {
+    built(|out| {
+        out.raw(b"\x02\x04team");
+        out.raw(b"\0\x30\0\x08\0\x1f\xff\xff\xff\xff\xff\xff");
+        out.raw(b"\0\x32\0\x04\0\0\0\0");
+        out.raw(b"\0\x34\0\x08\0\0\0\0\0\0\0\x09");
+    })
+}
+
+/// Of nine members five have a message and two have read it; three are on the page.
+fn receipts() -> Vec<u8> {
+    built(|out| {
+        out.raw(b"\0\0\0\x09\0\0\0\x05\0\0\0\x02\0\x03");
+        out.raw(b"\x03bob\x02\x05carol\x01\x04dave\0\x01");
+    })
+}
+
 pub fn methods() -> Value {
-    let pair = b"\x01\x05alice\x03bob";
-    let made = Made { seq: 9, edit: 0, version: 0, is_pinned: true, reactions: Vec::new() };
-    let items = vec![SyncItem::Image(encoded(&message(9, b"hi"))), SyncItem::Made(made)];
-    let elements = built(|out| ElementsPage { items, more: true }.write(out));
     let valid = [
         ("read: a person", "read", b"\x01\x05alice\x03bob\0\0\0\0\0\0\0\x09".to_vec()),
-        ("revoke: a person", "revoke", [&pair[..], b"\0\0\0\0\0\0\0\x09"].concat()),
-        ("edit: the second version", "edit", [&pair[..], b"\0\0\0\0\0\0\0\x09\0\0\0\x01\0\0\0\x03new"].concat()),
-        ("react: on", "react", [&pair[..], b"\0\0\0\0\0\0\0\x09\x01\x04\xf0\x9f\x91\x8d"].concat()),
-        ("react: off", "react", [&pair[..], b"\0\0\0\0\0\0\0\x09\0\x01+"].concat()),
-        ("pin: on", "pin", [&pair[..], b"\0\0\0\0\0\0\0\x09\x01"].concat()),
-        ("hide: two", "hide", [&pair[..], b"\0\0\0\0\0\0\0\x08\0\0\0\0\0\0\0\x09"].concat()),
-        ("pins: first page", "pins", [&pair[..], &[0; 8]].concat()),
-        ("edits: after 12", "edits", [&pair[..], b"\0\0\0\0\0\0\0\x09\0\0\0\0\0\0\0\x0c"].concat()),
-        ("elements: none", "elements", b"\0\0\0".to_vec()),
-        ("elements: an image, what was made of it, more", "elements", elements),
         ("read: a group, the highest seq", "read", b"\x02\x04team\0\x1f\xff\xff\xff\xff\xff\xff".to_vec()),
+        ("view: pinned", "view", b"\x02\x04team\0\x31\0\x04\0\0\0\x01".to_vec()),
+        ("view: muted, shown, cleared", "view", settings()),
+        ("receipts: first page", "receipts", b"\x02\x04team\0\0\0\0\0\0\0\x09\0".to_vec()),
+        ("receipts: after bob", "receipts", b"\x02\x04team\0\0\0\0\0\0\0\x09\x03bob".to_vec()),
+        ("receipts_page: nobody", "receipts_page", vec![0; 15]),
+        ("receipts_page: one of each, more", "receipts_page", receipts()),
+        ("badge: nothing", "badge", vec![0; 12]),
+        ("badge: 7 unread, 2 mentions, 3 conversations", "badge", b"\0\0\0\x07\0\0\0\x02\0\0\0\x03".to_vec()),
     ];
     let valid = valid.into_iter().chain(people());
     let malformed_reads = [
         ("read: channel of one user", "read", b"\x03\x05alice\0\0\0\0\0\0\0\x09".to_vec()),
-        ("revoke: seq 0", "revoke", [&pair[..], &[0; 8]].concat()),
-        ("revoke: a byte too many", "revoke", [&pair[..], b"\0\0\0\0\0\0\0\x09\0"].concat()),
-        ("edit: no body", "edit", [&pair[..], b"\0\0\0\0\0\0\0\x09\0\0\0\x01"].concat()),
-        ("edit: the highest version", "edit", [&pair[..], b"\0\0\0\0\0\0\0\x09\xff\xff\xff\xff\0\0\0\0"].concat()),
-        ("react: on 2", "react", [&pair[..], b"\0\0\0\0\0\0\0\x09\x02\x01+"].concat()),
-        ("react: nothing", "react", [&pair[..], b"\0\0\0\0\0\0\0\x09\x01\0"].concat()),
-        ("react: 33 bytes", "react", [&pair[..], b"\0\0\0\0\0\0\0\x09\x01\x21", &[b'+'; 33]].concat()),
-        ("react: no text", "react", [&pair[..], b"\0\0\0\0\0\0\0\x09\x01\x01\xff"].concat()),
-        ("pin: on 255", "pin", [&pair[..], b"\0\0\0\0\0\0\0\x09\xff"].concat()),
-        ("hide: from 0", "hide", [&pair[..], b"\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\x09"].concat()),
-        ("hide: to below from", "hide", [&pair[..], b"\0\0\0\0\0\0\0\x09\0\0\0\0\0\0\0\x08"].concat()),
-        ("pins: no after", "pins", pair.to_vec()),
-        ("edits: no after", "edits", [&pair[..], b"\0\0\0\0\0\0\0\x09"].concat()),
-        ("elements: 65,535 of them in no bytes", "elements", b"\xff\xff".to_vec()),
-        ("elements: more is 2", "elements", b"\0\0\x02".to_vec()),
         ("read: seq 2^53", "read", b"\x02\x04team\0\x20\0\0\0\0\0\0".to_vec()),
         ("read: a byte too many", "read", b"\x02\x04team\0\0\0\0\0\0\0\x09\0".to_vec()),
+        ("view: none", "view", b"\x02\x04team".to_vec()),
+        ("view: another TLV alone", "view", b"\x02\x04team\0\x21\0\x01x".to_vec()),
+        ("view: pinned is 2", "view", b"\x02\x04team\0\x31\0\x04\0\0\0\x02".to_vec()),
+        ("view: pinned in three bytes", "view", b"\x02\x04team\0\x31\0\x03\0\0\x01".to_vec()),
+        ("view: a TLV of the server", "view", b"\x02\x04team\0\x31\0\x04\0\0\0\x01\x40\x02\0\0".to_vec()),
+        ("view: channel of one user", "view", b"\x03\x05alice\0\x31\0\x04\0\0\0\x01".to_vec()),
+        ("receipts: after is missing", "receipts", b"\x02\x04team\0\0\0\0\0\0\0\x09".to_vec()),
+        ("receipts_page: state 3", "receipts_page", b"\0\0\0\x01\0\0\0\0\0\0\0\0\0\x01\x01a\x03\0".to_vec()),
+        ("receipts_page: 65,535 users in no bytes", "receipts_page", b"\0\0\0\0\0\0\0\0\0\0\0\0\xff\xff".to_vec()),
+        ("badge: a byte too many", "badge", vec![0; 13]),
+        ("badge: a byte missing", "badge", vec![0; 11]),
     ];
     let (valid, malformed) = (group_parts::valid().into_iter().chain(valid), group_parts::malformed());
     let malformed = malformed.into_iter().chain(malformed_reads);
@@ -201,6 +206,7 @@ pub fn methods() -> Value {
     let valid = valid.into_iter().chain(more_valid);
     let malformed = malformed.into_iter().chain(more_malformed);
     let valid: Value = valid
+        .chain(targets::valid())
         .map(|(name, what, bytes)| {
             let (again, fields) = describe::method(what)(bytes.clone().into()).unwrap();
             assert_eq!(again, bytes, "{name}");
@@ -208,8 +214,8 @@ pub fn methods() -> Value {
         })
         .collect();
     let malformed: Value = malformed
-        .into_iter()
         .chain(malformed_people())
+        .chain(targets::malformed())
         .map(|(name, what, bytes)| json!({ "name": name, "what": what, "hex": describe::hex(&bytes) }))
         .collect();
     json!({ "valid": valid, "malformed": malformed })

@@ -46,7 +46,7 @@ impl ListPacket {
 pub mod conversation_flag {
     /// The body of the last image is cut to 256 bytes.
     pub const CUT: u16 = 1;
-    /// The user is no member any more; head is the last seq they may see.
+    /// The user is no member; head is the last seq they may see, 0 for who never was one.
     pub const LEFT: u16 = 2;
     /// It stays at the top.
     pub const PINNED: u16 = 4;
@@ -89,7 +89,7 @@ pub struct Conversation {
     pub muted_until_ms: u64,
     /// What is up to here the user has deleted for themselves.
     pub cleared: u64,
-    /// The image of `head`; empty when there is none to show.
+    /// The image of `head`; empty when there is none to show, as when the user deleted it for themselves.
     pub image: Bytes,
 }
 

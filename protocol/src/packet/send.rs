@@ -6,7 +6,7 @@ use super::read_reason;
 use crate::{Channel, DecodeError, HEADER_BYTES, Kind, Reader, Reason, Tlvs, Writer, image_flag};
 
 /// The image flags that a client may set.
-const SEND_FLAGS: u16 = image_flag::COUNTABLE | image_flag::SILENT;
+const SEND_FLAGS: u16 = image_flag::COUNTABLE | image_flag::SILENT | image_flag::MENTION_ALL | image_flag::MENTIONS;
 
 /// SEND: `number u64 · oldest u64 · channel · flags u16 · body bytes32 · TLVs`.
 #[derive(Clone, Debug, PartialEq, Eq)]

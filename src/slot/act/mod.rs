@@ -5,6 +5,8 @@ mod group;
 mod mark;
 mod person;
 mod target;
+#[cfg(test)]
+mod target_tests;
 
 use postrider_protocol::{Channel, DecodeError, Id, Method, Reason, Tlvs, packet::CallPacket};
 use postrider_storage::StoreError;
@@ -69,9 +71,17 @@ impl Verdict {
         Self::Accept { audience, read: 0 }
     }
 
+    /// It is so already, by no entry in particular.
+    pub(super) const UNCHANGED: Self = Self::Done { seq: 0, time_ms: 0 };
+
     /// An entry that nobody is sent.
     pub(super) const fn quiet() -> Self {
-        Self::Accept { audience: Audience::Nobody, read: 0 }
+        Self::quiet_with(0)
+    }
+
+    /// As [`Verdict::quiet`], with what the server adds.
+    pub(super) const fn quiet_with(read: u64) -> Self {
+        Self::Accept { audience: Audience::Nobody, read }
     }
 }
 
@@ -93,7 +103,9 @@ impl Act {
         device: Option<&Id>,
     ) -> Result<(Channel, Self), DecodeError> {
         match method {
-            Method::Read => MarkAct::read(method, call.fields.clone()).map(|(channel, act)| (channel, Self::Mark(act))),
+            Method::Read | Method::ConversationSet => {
+                MarkAct::read(method, call.fields.clone()).map(|(channel, act)| (channel, Self::Mark(act)))
+            }
             Method::Revoke | Method::Edit | Method::React | Method::Pin | Method::Hide => {
                 TargetAct::read(method, call).map(|(channel, act)| (channel, Self::Target(act)))
             }

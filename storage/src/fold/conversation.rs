@@ -1,11 +1,11 @@
 //! A user's view of a channel.
 
 use bytes::Bytes;
-use postrider_protocol::{Id, Image, ImageKind, Reader, tag};
+use postrider_protocol::{GapReason, Id, Image, ImageKind, Reader, Tlvs, tag};
 
 use super::{
-    BLOCK_KIND, CONTACT_KIND, CONVERSATION_KIND, CURSOR_KIND, CURSORS, DEVICE_TAG, HIDE_KIND, HISTORY, READ_KIND,
-    REQUEST_KIND, contact,
+    BLOCK_KIND, CONTACT_KIND, CONVERSATION_KIND, CURSOR_KIND, CURSORS, DEVICE_TAG, HIDE_KIND, HISTORY, PRIVATE,
+    READ_KIND, REQUEST_KIND, contact,
     group::{is_leaving, push_span, role_given},
     mark_of, request, seq_in_body,
 };
@@ -20,7 +20,7 @@ pub(super) fn apply(row: &mut Option<ConversationRow>, position: u64, user: &Id,
         }
         _ if is_leaving(image, user) => {
             if let Some(row) = row {
-                row.visible_to = Some(image.seq);
+                (row.visible_to, row.hidden_at) = (Some(image.seq), 0);
             }
         }
         _ if image.seq == 1 && image.channel.side_of(user.as_bytes()).is_some() => _ = row.get_or_insert_default(),
@@ -31,20 +31,18 @@ pub(super) fn apply(row: &mut Option<ConversationRow>, position: u64, user: &Id,
     }
     let Some(row) = row else { return };
     row.position = position;
-    let before = row.read;
+    let before = (row.read, row.is_marked_unread);
     if is_author {
         match image.kind {
             CURSOR_KIND => return row.move_cursor(position, image),
-            READ_KIND => {
-                row.read = row.read.max(seq_in_body(image).unwrap_or_default());
-                row.is_marked_unread = false;
-            }
+            READ_KIND => row.mark(seq_in_body(image).unwrap_or_default(), read),
             CONVERSATION_KIND => row.set(position, image),
             HIDE_KIND => row.hide_what(image),
-            _ => row.read = row.read.max(mark_of(read)),
+            _ if mark_of(read) > 0 => row.mark(mark_of(read), read),
+            _ => {}
         }
     }
-    if row.read > before || image.kind != ImageKind::Message.number() || image.seq == 1 {
+    if (row.read, row.is_marked_unread) != before || image.kind != ImageKind::Message.number() || image.seq == 1 {
         row.changed = position;
     }
 }
@@ -64,10 +62,20 @@ impl ConversationRow {
             self.visible_from = 0;
             self.earlier.clear();
         }
-        self.waiting = Waiting::No;
+        (self.waiting, self.hidden_at) = (Waiting::No, 0);
+    }
+
+    /// Moves the read mark forward; reading ends being marked as unread.
+    fn mark(&mut self, seq: u64, read: u64) {
+        self.read = self.read.max(seq);
+        if read & PRIVATE == 0 {
+            self.told = self.told.max(seq);
+        }
+        self.is_marked_unread = false;
     }
 
     fn wait(&mut self, image: &Image) {
+        self.hidden_at = 0;
         self.waiting = match image.body.first() {
             Some(&request::ASK) => Waiting::Asked,
             Some(&request::INVITE) => Waiting::Invited,
@@ -101,6 +109,45 @@ impl ConversationRow {
         self.is_marked_unread = number(tag::MARKED_UNREAD).map_or(self.is_marked_unread, |marked| marked == 1);
         self.cleared = self.cleared.max(image.tlvs.get_u64(tag::CLEARED).unwrap_or_default());
         self.hidden.retain(|span| span.through > self.cleared);
+    }
+
+    /// Whether an entry with these settings, made now, would change it; `last` is the position of the channel's last sequenced
+    /// entry.
+    #[must_use]
+    pub fn would_change(&self, settings: &Tlvs, last: u64) -> bool {
+        let flag = |tag, is: bool| settings.get_u32(tag).is_some_and(|value| (value == 1) != is);
+        settings.get_u64(tag::MUTED_UNTIL_MS).is_some_and(|until_ms| until_ms != self.muted_until_ms)
+            || settings.get_u64(tag::CLEARED).is_some_and(|seq| seq > self.cleared)
+            || flag(tag::PINNED, self.is_pinned)
+            || flag(tag::HIDDEN, self.is_left_out(last))
+            || flag(tag::MARKED_UNREAD, self.is_marked_unread)
+    }
+
+    /// Whether the user has hidden it and nothing new came since; `last` is the position of the channel's last sequenced
+    /// entry. To who is no member nothing new comes.
+    #[must_use]
+    pub const fn is_left_out(&self, last: u64) -> bool {
+        self.hidden_at > 0 && (self.hidden_at > last || self.visible_to.is_some())
+    }
+
+    /// The last seq that the user may see in a channel with this head.
+    #[must_use]
+    pub fn last_visible(&self, head: u64) -> u64 {
+        self.visible_to.map_or(head, |last| last.min(head))
+    }
+
+    /// Why the user does not see `seq`, if so, and the last seq from there on of which the same is true.
+    #[must_use]
+    pub fn stretch(&self, seq: u64) -> (Option<GapReason>, u64) {
+        let spans = self.earlier.iter().chain(&self.hidden).flat_map(|span| [span.above, span.through]);
+        let ends = spans.chain([self.visible_from, self.cleared]).chain(self.visible_to);
+        let through = ends.filter(|end| *end >= seq).min().unwrap_or(u64::MAX);
+        let why = match (self.may_see(seq), self.is_hidden(seq)) {
+            (false, _) => Some(GapReason::NotVisible),
+            (true, true) => Some(GapReason::Hidden),
+            (true, false) => None,
+        };
+        (why, through)
     }
 
     fn hide_what(&mut self, image: &Image) {

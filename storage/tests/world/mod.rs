@@ -2,7 +2,7 @@
 #![allow(dead_code, reason = "each test uses what it needs")]
 #![allow(missing_docs, clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing)]
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use bytes::Bytes;
 use postrider_protocol::{
@@ -10,8 +10,8 @@ use postrider_protocol::{
     tag,
 };
 use postrider_storage::{
-    ChannelRow, Crash, Entry, Found, Locator, MemoryDisk, OpenError, Opened, Options, Placed, SLOTS, SenderTable,
-    StateKey, StateRow, Store, Ticket,
+    AuthorSieve, ChannelRow, Crash, Digest, Entry, Found, Locator, MemoryDisk, OfState as _, OpenError, Opened,
+    Options, Placed, ReactionRow, SLOTS, SenderTable, StateKey, StateRow, Store, TargetRow, Ticket,
     fold::{self, request},
     open, open_memory,
 };
@@ -42,6 +42,8 @@ pub struct Truth {
     pub positions: BTreeMap<u8, u64>,
     pub numbers: BTreeMap<Id, u64>,
     pub clock: u64,
+    /// What was taken back, with its edits: it may be erased or not yet.
+    pub erased: BTreeSet<(Channel, u64)>,
 }
 
 impl Truth {
@@ -49,8 +51,31 @@ impl Truth {
         self.images.get(&(0, channel.clone())).map_or(0, |images| images.len() as u64)
     }
 
+    /// Flags of every sort, told by the clock; also on what is no message.
+    fn flags(&self, kind: u8) -> u16 {
+        let some = [image_flag::EXPIRING, image_flag::MENTION_ALL, image_flag::MENTIONS, 0, 0, 0, 0];
+        let more = some[(self.clock % 7) as usize];
+        if kind < 128 && !self.clock.is_multiple_of(5) { image_flag::COUNTABLE | more } else { 0 }
+    }
+
     /// Decides one entry of `kind` and folds it.
     pub fn decide(&mut self, kind: u8, from: &Id, channel: &Channel, tlvs: Tlvs, body: &[u8], read: u64) -> Placed {
+        let flags = self.flags(kind);
+        self.decide_with(kind, flags, from, channel, tlvs, body, read)
+    }
+
+    /// As [`Truth::decide`], with these flags.
+    #[allow(clippy::too_many_arguments, reason = "they are what an entry is made of")]
+    pub fn decide_with(
+        &mut self,
+        kind: u8,
+        flags: u16,
+        from: &Id,
+        channel: &Channel,
+        tlvs: Tlvs,
+        body: &[u8],
+        read: u64,
+    ) -> Placed {
         self.clock += 1;
         let seq = if kind < 128 { self.head(channel) + 1 } else { 0 };
         let number = self.numbers.entry(from.clone()).or_default();
@@ -61,7 +86,7 @@ impl Truth {
         let author = From::of(from, channel);
         let view = ImageView {
             kind,
-            flags: if kind == 1 { image_flag::COUNTABLE } else { 0 },
+            flags,
             seq,
             time_ms: 1_000_000 + self.clock,
             channel,
@@ -101,6 +126,12 @@ impl Truth {
     pub fn fold(&mut self, placed: &Placed) {
         let image: Image = placed.entry.image().unwrap();
         self.positions.insert(placed.slot, placed.position);
+        if image.kind == ImageKind::Revoked.number() {
+            let (target, channel) = (fold::target_of(&image), image.channel.clone());
+            let row = self.target(&channel, target);
+            let seqs = std::iter::once(target).chain(row.edits).map(|seq| (channel.clone(), seq));
+            self.erased.extend(seqs);
+        }
         if image.seq > 0 {
             self.images.entry((0, image.channel)).or_default().push(placed.entry.image.clone());
         }
@@ -124,6 +155,42 @@ impl Truth {
         }
     }
 
+    /// What became of a message.
+    pub fn target(&self, channel: &Channel, seq: u64) -> TargetRow {
+        let row = self.rows.get(&(0, channel.clone(), StateKey::Target(seq)));
+        row.and_then(|row| TargetRow::of(row.as_ref()?)).cloned().unwrap_or_default()
+    }
+
+    /// An entry by `user` about the message `seq`, with TLVs beside that which says so.
+    pub fn about(&mut self, kind: ImageKind, user: &Id, channel: &Channel, seq: u64, body: &[u8]) -> Placed {
+        let version = self.target(channel, seq).version + 1;
+        let (seq, version) = (seq.to_be_bytes(), version.to_be_bytes());
+        let edited = (kind == ImageKind::Edited).then_some((tag::VERSION, &version[..]));
+        let tlvs = Tlvs::from_pairs(std::iter::once((tag::TARGET, &seq[..])).chain(edited));
+        self.decide(kind as u8, user, channel, tlvs, body, 0)
+    }
+
+    /// Some entry about some message of `channel`, if there is one that is not erased.
+    fn some_about(&mut self, user: &Id, channel: &Channel, dice: u64) -> Option<Placed> {
+        let seq = dice % self.head(channel).max(1) + 1;
+        let image = self.images.get(&(0, channel.clone()))?.get(seq as usize - 1)?;
+        if image[1] != 1 || self.erased.contains(&(channel.clone(), seq)) {
+            return None;
+        }
+        let row = self.target(channel, seq);
+        Some(match dice % 4 {
+            0 => self.about(ImageKind::Revoked, user, channel, seq, b""),
+            1 => self.about(ImageKind::Edited, user, channel, seq, format!("edit {dice}").as_bytes()),
+            2 => self.about(ImageKind::Pinned, user, channel, seq, &[u8::from(!row.is_pinned)]),
+            _ => {
+                let key = (0, channel.clone(), StateKey::Reaction(seq, user.clone()));
+                let own = self.rows.get(&key).and_then(|row| ReactionRow::of(row.as_ref()?)).cloned();
+                let is_on = !own.is_some_and(|row| row.reactions.iter().any(|it| it == "+"));
+                self.about(ImageKind::Reacted, user, channel, seq, &[u8::from(is_on), b'+'])
+            }
+        })
+    }
+
     pub fn message(&mut self, from: u64, to: u64, body: &[u8]) -> Placed {
         let (from, to) = (id(&format!("user-{from}")), id(&format!("user-{to}")));
         let channel = Channel::person(&from, &to);
@@ -133,7 +200,7 @@ impl Truth {
 
     /// Some entry of some kind, told by `dice`.
     pub fn some(&mut self, dice: u64) -> Placed {
-        let (a, b, c) = (dice % 7, (dice / 7) % 7, (dice / 49) % 13);
+        let (a, b, c) = (dice % 7, (dice / 7) % 7, (dice / 49) % 17);
         let user = id(&format!("user-{a}"));
         let other = id(&format!("user-{b}"));
         let channel = Channel::person(&user, &other);
@@ -174,6 +241,27 @@ impl Truth {
             6 => self.message(a, b, &vec![b'x'; (dice % 9_000) as usize]),
             11 if self.head(&group) > 0 => self.of_group(dice, &user, &other, &group),
             12 if member(self, &other) => self.of_member(dice, &user, &other, &group),
+            13 if self.head(&channel) > 0 => {
+                let (until, on) = ((dice % 9).to_be_bytes(), u32::from(dice.is_multiple_of(2)).to_be_bytes());
+                let all = [(tag::MUTED_UNTIL_MS, &until[..]), (tag::PINNED, &on), (tag::HIDDEN, &on)];
+                let marked = (tag::MARKED_UNREAD, &on[..]);
+                let cleared = (dice % self.head(&channel)).to_be_bytes();
+                let all = all.into_iter().chain([marked, (tag::CLEARED, &cleared[..])]);
+                self.decide(fold::CONVERSATION_KIND, &user, &channel, Tlvs::from_pairs(all), &[], 0)
+            }
+            14 if self.head(&channel) > 0 && dice.is_multiple_of(4) => {
+                let to = 1 + dice % self.head(&channel);
+                let body = [(1 + dice % to).to_be_bytes(), to.to_be_bytes()].concat();
+                self.decide(fold::HIDE_KIND, &user, &channel, Tlvs::new(), &body, 0)
+            }
+            9 if self.head(&channel) > 0 && dice.is_multiple_of(2) => {
+                let seq = self.head(&channel).to_be_bytes();
+                self.decide(fold::READ_KIND, &user, &channel, Tlvs::new(), &seq, fold::PRIVATE)
+            }
+            15 | 16 => {
+                let about = self.some_about(&user, &channel, dice / 833);
+                about.unwrap_or_else(|| self.message(a, b, format!("message {dice}").as_bytes()))
+            }
             _ => self.message(a, b, format!("message {dice}").as_bytes()),
         }
     }
@@ -274,7 +362,15 @@ impl Truth {
             assert_eq!(store.trimmed_through(*tenant, channel, 1).unwrap(), gone as u64, "{channel:?}");
             assert_eq!(store.trimmed_through(*tenant, channel, gone as u64 + 1).unwrap(), 0, "{channel:?}");
             for (seq, (found, image)) in found.iter().zip(images).enumerate().skip(gone) {
+                if matches!(found, Found::Erased(_)) && self.erased.contains(&(channel.clone(), seq as u64 + 1)) {
+                    continue;
+                }
                 assert!(*found == Found::Image(image.clone()), "{channel:?} {}: {found:?}", seq + 1);
+            }
+            let digests = store.digests(*tenant, channel, 1, u64::MAX).unwrap();
+            assert_eq!(digests.len(), images.len(), "{channel:?}");
+            for (at, (digest, image)) in digests.into_iter().zip(images).enumerate() {
+                check_digest(digest, (at >= gone).then_some(image));
             }
             trimmed += gone;
         }
@@ -312,12 +408,25 @@ impl Truth {
             for (seq, (found, image)) in found.iter().zip(images).enumerate() {
                 match found {
                     Found::Image(found) => assert!(found == image, "wrong image: {channel:?} {}", seq + 1),
+                    Found::Erased(_) => assert!(self.erased.contains(&(channel.clone(), seq as u64 + 1))),
                     Found::Missing | Found::Trimmed => missing += 1,
                 }
             }
         }
         missing
     }
+}
+
+/// Whether it says of the image what counting needs; nothing of one that was trimmed.
+fn check_digest(digest: Digest, image: Option<&Bytes>) {
+    let Some(image) = image.map(|image| Image::decode(image.clone()).unwrap()).filter(|image| image.kind == 1) else {
+        return assert_eq!(digest, Digest::default());
+    };
+    let says = [digest.is_countable(), digest.is_expiring(), digest.mentions_all(), digest.mentions_some()];
+    let flags = [image_flag::COUNTABLE, image_flag::EXPIRING, image_flag::MENTION_ALL, image_flag::MENTIONS];
+    assert_eq!(says, flags.map(|flag| image.flags & flag != 0));
+    let passes = |user: &Id| digest.may_be_from(AuthorSieve::of(user));
+    assert!(passes(&image.author()) && !passes(&id("nobody")));
 }
 
 /// A running store.
@@ -364,6 +473,7 @@ impl World {
         let locators = self.commit_only(entries);
         if self.opened.materialiser.is_due() {
             self.opened.materialiser.checkpoint().unwrap();
+            self.erase(0);
         }
         locators
     }
@@ -375,6 +485,11 @@ impl World {
         let locators = (0..written.len()).map(|at| written.locator(at).unwrap()).collect();
         self.opened.materialiser.feed(written);
         locators
+    }
+
+    /// Erases all that is to be erased by `now_ms`.
+    pub fn erase(&mut self, now_ms: u64) {
+        while self.opened.materialiser.erase(now_ms).unwrap() {}
     }
 
     /// Lets retention do all it has to do.

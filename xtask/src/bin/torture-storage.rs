@@ -220,7 +220,7 @@ fn tell(opened: &Opened, durable: &BTreeMap<u32, u64>) -> Result {
             match found {
                 Found::Image(bytes) if is_right(&bytes, number, seq) => right += 1,
                 Found::Image(_) => out += &format!("wrong {number} {seq}\n"),
-                Found::Missing | Found::Trimmed => out += &format!("missing {number} {seq}\n"),
+                Found::Missing | Found::Trimmed | Found::Erased(_) => out += &format!("missing {number} {seq}\n"),
             }
         }
     }

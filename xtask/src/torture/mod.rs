@@ -13,6 +13,7 @@ mod history;
 mod kept;
 pub mod kill;
 mod load;
+pub mod model;
 pub mod neighbours;
 pub mod plants;
 pub mod powercut;
@@ -56,6 +57,9 @@ enum Suite {
     Powercut(powercut::Powercut),
     /// Flip single bits of log and store: nothing wrong is served, and what is lost is told.
     Flips(flips::Flips),
+    /// Random operations of several users and devices on the server and on a small model of it: every answer and every
+    /// view must be the model's. Finds: deliver-to-removed, revoke-in-memory, unread-counts-own, skip-last-sync-item.
+    Model(model::Model),
     /// While one peer does its worst, the others' answers come as fast as without it.
     Neighbours(neighbours::Neighbours),
     /// Plant each fault and run the suites that must find it.
@@ -71,6 +75,7 @@ impl Torture {
             Suite::Reorder(suite) => suite.run(),
             Suite::Powercut(suite) => suite.run(),
             Suite::Flips(suite) => suite.run(),
+            Suite::Model(suite) => suite.run(),
             Suite::Neighbours(suite) => suite.run(),
             Suite::Plants(suite) => suite.run(),
         }
@@ -90,12 +95,29 @@ pub enum Plant {
     DropLastEntry,
     /// A failed sync counts as one that worked.
     FlushErrorIgnored,
+    /// Who was removed from a group still gets what comes.
+    DeliverToRemoved,
+    /// What was revoked is forgotten with the process.
+    RevokeInMemory,
+    /// Own messages count as unread.
+    UnreadCountsOwn,
+    /// The last element of a SYNC is left out.
+    SkipLastSyncItem,
 }
 
 impl Plant {
     /// Every fault.
-    pub const ALL: [Self; 5] =
-        [Self::NoFdatasync, Self::AckBeforeCommit, Self::DedupInMemory, Self::DropLastEntry, Self::FlushErrorIgnored];
+    pub const ALL: [Self; 9] = [
+        Self::NoFdatasync,
+        Self::AckBeforeCommit,
+        Self::DedupInMemory,
+        Self::DropLastEntry,
+        Self::FlushErrorIgnored,
+        Self::DeliverToRemoved,
+        Self::RevokeInMemory,
+        Self::UnreadCountsOwn,
+        Self::SkipLastSyncItem,
+    ];
 
     /// As it is written on the command line and in `PLANT_FAULT`.
     pub const fn name(self) -> &'static str {
@@ -105,6 +127,10 @@ impl Plant {
             Self::DedupInMemory => "dedup-in-memory",
             Self::DropLastEntry => "drop-last-entry",
             Self::FlushErrorIgnored => "flush-error-ignored",
+            Self::DeliverToRemoved => "deliver-to-removed",
+            Self::RevokeInMemory => "revoke-in-memory",
+            Self::UnreadCountsOwn => "unread-counts-own",
+            Self::SkipLastSyncItem => "skip-last-sync-item",
         }
     }
 }

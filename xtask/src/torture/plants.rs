@@ -5,7 +5,7 @@ use std::{fs, time::Instant};
 
 use clap::Args;
 
-use super::{Found, Plant, Shared, fsync::Fsync, kill::Kill, powercut::Powercut, reorder::Reorder};
+use super::{Found, Plant, Shared, fsync::Fsync, kill::Kill, model::Model, powercut::Powercut, reorder::Reorder};
 use crate::{Result, step};
 
 /// Arguments of `torture plants`.
@@ -23,6 +23,7 @@ enum Finder {
     Kill,
     Reorder,
     Powercut,
+    Model,
 }
 
 impl Finder {
@@ -32,6 +33,7 @@ impl Finder {
             Self::Kill => "kill",
             Self::Reorder => "reorder",
             Self::Powercut => "powercut",
+            Self::Model => "model",
         }
     }
 
@@ -41,6 +43,7 @@ impl Finder {
             Self::Kill => Kill::cycles(20).with(shared).run(),
             Self::Reorder => Reorder::images(40).with(shared).run(),
             Self::Powercut => Powercut::cuts(4).with(shared).run(),
+            Self::Model => Model::seeds(20, shared.plant).run(),
         }
     }
 }
@@ -51,6 +54,9 @@ const fn finders(plant: Plant) -> &'static [Finder] {
         Plant::NoFdatasync => &[Finder::Fsync, Finder::Reorder, Finder::Powercut],
         Plant::AckBeforeCommit | Plant::FlushErrorIgnored => &[Finder::Fsync],
         Plant::DedupInMemory => &[Finder::Kill],
+        Plant::DeliverToRemoved | Plant::RevokeInMemory | Plant::UnreadCountsOwn | Plant::SkipLastSyncItem => {
+            &[Finder::Model]
+        }
         Plant::DropLastEntry => &[Finder::Kill, Finder::Reorder, Finder::Powercut],
     }
 }

@@ -148,13 +148,21 @@ impl ClientState {
     /// # Errors
     /// `BODY_TOO_LARGE`; `UNKNOWN_METHOD` when the method changes nothing.
     pub fn call(&mut self, channel: Channel, method: Method, fields: Bytes) -> Result<u64, Reason> {
+        self.call_with(channel, method, fields, Tlvs::new())
+    }
+
+    /// As [`Self::call`], with the TLVs that methods such as `EDIT` and `PROFILE_SET` take.
+    ///
+    /// # Errors
+    /// As [`Self::call`].
+    pub fn call_with(&mut self, channel: Channel, method: Method, fields: Bytes, tlvs: Tlvs) -> Result<u64, Reason> {
         if !method.changes() {
             return Err(Reason::UnknownMethod);
         }
         if fields.len() > BODY_BYTES {
             return Err(Reason::BodyTooLarge);
         }
-        Ok(self.commands.push(channel, Intent::Call { method, fields, tlvs: Tlvs::new() }))
+        Ok(self.commands.push(channel, Intent::Call { method, fields, tlvs }))
     }
 
     /// A call that changes nothing: returns the question that `Reply` repeats.

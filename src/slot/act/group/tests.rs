@@ -1,13 +1,10 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing)]
 //! Groups before their slot's owner, with a clock in the test's hand and nothing on a disk.
 
-use std::sync::{
-    Arc,
-    atomic::{AtomicBool, AtomicU64},
-};
+use std::sync::Arc;
 
 use postrider_protocol::{
-    Channel, Id, Method, Reason, Sender, SenderKind, Tlvs,
+    Channel, Id, Method, Reason, Tlvs,
     frame::Decoder,
     packet::{CallPacket, Packet, SendPacket, groups},
     tag,
@@ -18,9 +15,7 @@ use crate::{
     commit::Committer,
     lookup::Lookup,
     metrics::Metrics,
-    outbox::{Outbox, OutboxBounds},
-    rate::Rates,
-    slot::{Act, Command, Decider, Now, Origin, Rules, Stuck, Submission},
+    slot::{Act, Command, Decider, Now, Submission, sample},
     view::View,
 };
 
@@ -29,7 +24,6 @@ struct World {
     committer: Committer,
     lookup: Lookup,
     _materialiser: Materialiser,
-    bounds: Arc<OutboxBounds>,
     number: u64,
     now: Now,
 }
@@ -48,20 +42,13 @@ impl World {
         let Opened { log, store, materialiser, slots, .. } =
             postrider_storage::open_memory(&MemoryDisk::new(), &Options::new("memory")).unwrap();
         let (view, metrics) = (Arc::new(View::new(&slots)), Arc::new(Metrics::new()));
-        let rules = Rules {
-            max_members,
-            busy_after_ms: 1_000,
-            rates: Rates::new(0, 0),
-            full: AtomicBool::new(false),
-            metrics: Arc::clone(&metrics),
-        };
+        let rules = sample::rules(max_members, Arc::clone(&metrics));
         let lookup = Lookup::new(store, Arc::clone(&view));
         Self {
             decider: Decider::new(lookup.clone(), Arc::new(rules), &slots, 0, 1),
             committer: Committer::new(log, &slots, view, metrics),
             lookup,
             _materialiser: materialiser,
-            bounds: Arc::new(OutboxBounds::new(1 << 18, 1_000, 1 << 28)),
             number: 0,
             now: Now { wall_ms: 1 << 40, mono_ms: 1 },
         }
@@ -69,17 +56,7 @@ impl World {
 
     fn come(&mut self, user: &str, command: impl FnOnce(u64) -> Command) -> Came {
         self.number += 1;
-        let origin = Arc::new(Origin {
-            session: self.number,
-            tenant: 0,
-            user: id(user),
-            device: None,
-            sender: Sender::issue(SenderKind::Kept, 1),
-            outbox: Arc::new(Outbox::new(Arc::clone(&self.bounds))),
-            stuck: Stuck::default(),
-            reading: AtomicBool::new(false),
-            paused_until_ms: AtomicU64::new(0),
-        });
+        let origin = Arc::new(sample::origin(self.number, id(user), None));
         let submission = Submission { origin, at_ms: self.now.mono_ms, commands: vec![command(self.number)] };
         let mut batch = [self.decider.decide(self.now, vec![submission]).unwrap()];
         let mut decoder = Decoder::new();
@@ -107,7 +84,7 @@ impl World {
                 fields: fields.into(),
                 tlvs: Tlvs::new(),
             };
-            let (channel, act) = Act::read(method, &call, &caller).unwrap();
+            let (channel, act) = Act::read(method, &call, &caller, None).unwrap();
             Command::Act { request, number, oldest, channel, act }
         })
     }

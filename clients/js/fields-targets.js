@@ -2,19 +2,12 @@
 // The fields of the methods about a message that is there already, and what they answer.
 
 import { readInterval, readReaction, readSwitch, readSyncItem, writeSyncItem } from './elements.js';
+import { decode } from './fields.js';
 import { readSharedChannel, writeChannel } from './image.js';
 import { Limits } from './registry.js';
 import { CodecError, Reader, Writer, readCounted, writeCounted } from './wire.js';
 
 /** @typedef {import('./image.js').Channel} Channel */
-
-/** @template T @param {Uint8Array} bytes @param {(r: Reader) => T} read @returns {T} */
-function decode(bytes, read) {
-  const r = new Reader(bytes);
-  const value = read(r);
-  r.end();
-  return value;
-}
 
 /** @param {Channel} channel @param {number} seq @param {(w: Writer) => void} [write] */
 function encode(channel, seq, write) {

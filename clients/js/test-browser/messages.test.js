@@ -1,0 +1,110 @@
+// @ts-check
+// What is done with messages in the chat page, against a real server.
+
+import assert from 'node:assert/strict';
+import { test } from 'node:test';
+
+import { Play, STORED, bubble, choose } from './play.js';
+import { picture, say, texts } from './stage.js';
+
+const play = new Play();
+
+test('an answer shows what it answers, and leads there', async () => {
+  const [alice, bob] = [await play.page('alice', 'user:bob'), await play.page('bob', 'user:alice')];
+  await say(alice, 'Shall we meet at nine?');
+  await bubble(bob, 'Shall we meet at nine?').waitFor();
+  await choose(bob, 'Shall we meet at nine?', 'Reply');
+  await picture(bob, 'replying');
+  await say(bob, 'Ten is better.');
+  await bubble(alice, 'Ten is better.').getByRole('button', { name: 'Shall we meet at nine?' }).click();
+  await alice.locator('.row.is-flashed').waitFor();
+  await play.leave();
+});
+
+test('an own message is edited, from the menu and from the keyboard', async () => {
+  const [alice, bob] = [await play.page('alice', 'user:bob'), await play.page('bob', 'user:alice')];
+  await say(alice, 'Teh first');
+  await bubble(bob, 'Teh first').waitFor();
+  await choose(alice, 'Teh first', 'Edit');
+  await picture(alice, 'editing');
+  await say(alice, 'The first');
+  for (const page of [alice, bob]) await bubble(page, 'The first').getByText('edited', { exact: true }).waitFor();
+  await alice.getByLabel('Message', { exact: true }).press('ArrowUp');
+  assert.equal(await alice.getByLabel('Message', { exact: true }).inputValue(), 'The first');
+  await say(alice, 'The very first');
+  await bubble(bob, 'The very first').waitFor();
+  await bob.reload();
+  await bubble(bob, 'The very first').getByText('edited', { exact: true }).waitFor();
+  await play.leave();
+});
+
+test('reactions are given, counted and taken back', async () => {
+  const [alice, bob] = [await play.page('alice', 'user:bob'), await play.page('bob', 'user:alice')];
+  await say(alice, 'Good news!');
+  await bubble(bob, 'Good news!').hover();
+  await bubble(bob, 'Good news!').getByRole('button', { name: 'React' }).click();
+  await picture(bob, 'picker');
+  await bob.getByRole('menuitem', { name: '🎉' }).click();
+  await bubble(alice, 'Good news!').getByRole('button', { name: '🎉, 1' }).click();
+  await bubble(bob, 'Good news!').getByRole('button', { name: '🎉, 2' }).waitFor();
+  await picture(alice, 'reactions');
+  await bob.reload();
+  await bubble(bob, 'Good news!').getByRole('button', { name: '🎉, 2', pressed: true }).click();
+  await bubble(alice, 'Good news!').getByRole('button', { name: '🎉, 1', pressed: true }).waitFor();
+  await play.leave();
+});
+
+test('a message is deleted for everybody: at once, in the list, and after a reload', async () => {
+  const [alice, bob] = [await play.page('alice', 'user:bob'), await play.page('bob', 'user:alice')];
+  await say(alice, 'A secret');
+  await bubble(bob, 'A secret').waitFor();
+  await choose(alice, 'A secret', 'Delete…');
+  await picture(alice, 'delete');
+  await alice.getByRole('button', { name: 'Delete for everybody' }).click();
+  await bubble(bob, 'A secret').waitFor({ state: 'detached' });
+  for (const page of [alice, bob]) await page.locator('.entry-line.is-erased', { hasText: 'Message deleted' }).waitFor();
+  await bob.reload();
+  await bob.locator('.text.is-erased').waitFor();
+  assert.ok(!(await texts(bob)).includes('A secret'));
+  await picture(bob, 'deleted');
+  await play.leave();
+});
+
+test('a message is deleted for oneself alone', async () => {
+  const [alice, bob] = [await play.page('alice', 'user:bob'), await play.page('bob', 'user:alice')];
+  await say(bob, 'Not for long');
+  await choose(alice, 'Not for long', 'Delete…');
+  await alice.getByRole('button', { name: 'Delete for me' }).click();
+  await bubble(alice, 'Not for long').waitFor({ state: 'detached' });
+  await alice.reload();
+  await bubble(alice, 'Good news!').waitFor();
+  assert.ok(!(await texts(alice)).includes('Not for long'));
+  assert.ok((await texts(bob)).includes('Not for long'));
+  await play.leave();
+});
+
+test('a pinned message stands above the conversation', async () => {
+  const [alice, bob] = [await play.page('alice', 'user:bob'), await play.page('bob', 'user:alice')];
+  await say(alice, 'The door code is 4711.');
+  await bubble(alice, 'The door code is 4711.').getByText(STORED).waitFor();
+  await choose(alice, 'The door code is 4711.', 'Pin');
+  await bob.getByRole('button', { name: 'Go to the pinned message' }).getByText('The door code is 4711.').waitFor();
+  await picture(bob, 'pinned');
+  await choose(alice, 'The door code is 4711.', 'Unpin');
+  await bob.getByRole('button', { name: 'Go to the pinned message' }).waitFor({ state: 'hidden' });
+  await play.leave();
+});
+
+test('everything can be done from the keyboard', async () => {
+  const alice = await play.page('alice', 'user:bob');
+  await bubble(alice, 'The door code is 4711.').waitFor();
+  await alice.keyboard.press('Shift+Tab');
+  await alice.keyboard.press('ArrowUp');
+  await alice.keyboard.press('ArrowDown');
+  await alice.keyboard.press('Enter');
+  await alice.getByRole('menuitem', { name: 'Reply' }).waitFor();
+  await alice.keyboard.press('Escape');
+  await alice.getByRole('menu').waitFor({ state: 'detached' });
+  assert.equal(await alice.evaluate(() => document.activeElement?.getAttribute('aria-label')), 'What to do with this message');
+  await play.leave();
+});

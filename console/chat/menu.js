@@ -1,0 +1,104 @@
+// @ts-check
+// Menus: a list of things to do, or a grid of signs, at a button. One is open at a time; Escape, Tab and a click elsewhere
+// close it, and the focus goes back to where it was.
+
+import { icon, make } from './dom.js';
+
+/**
+ * @typedef {{ icon: string, text: string, act: () => void, isDangerous?: boolean }} MenuItem `icon` is a name of dom.js
+ */
+
+const GAP_PX = 6;
+
+/** @type {{ node: HTMLElement, close: () => void } | null} */
+let open = null;
+
+/** Opens a menu at `anchor`. @param {HTMLElement} anchor @param {MenuItem[]} items @param {string} label for screen readers */
+export function openMenu(anchor, items, label) {
+  const buttons = items.map(({ icon: name, text, act, isDangerous }) => choice(
+    isDangerous ? 'menu-item is-dangerous' : 'menu-item', [icon(name, 18), make('span', '', text)], text, act,
+  ));
+  show(anchor, make('div', 'menu', ...buttons), label, 1);
+}
+
+/** Opens a grid of signs at `anchor`. @param {HTMLElement} anchor @param {string[]} signs @param {string} label @param {(sign: string) => void} pick */
+export function openSigns(anchor, signs, label, pick) {
+  const buttons = signs.map((sign) => choice('sign', [sign], sign, () => pick(sign)));
+  show(anchor, make('div', 'menu signs', ...buttons), label, 8);
+}
+
+/** Closes what is open. */
+export function closeMenu() {
+  open?.close();
+}
+
+/** @param {string} className @param {(string | Node)[]} children @param {string} label @param {() => void} act */
+function choice(className, children, label, act) {
+  const button = make('button', className, ...children);
+  button.type = 'button';
+  button.tabIndex = -1;
+  button.setAttribute('role', 'menuitem');
+  button.setAttribute('aria-label', label);
+  button.addEventListener('click', () => {
+    closeMenu();
+    act();
+  });
+  return button;
+}
+
+/** @param {HTMLElement} anchor @param {HTMLElement} node @param {string} label @param {number} columns */
+function show(anchor, node, label, columns) {
+  const wasOpen = open?.node.dataset.label === label && anchor.getAttribute('aria-expanded') === 'true';
+  closeMenu();
+  if (wasOpen) return;
+  node.setAttribute('role', 'menu');
+  node.setAttribute('aria-label', label);
+  node.dataset.label = label;
+  (anchor.closest('dialog') ?? document.body).append(node);
+  anchor.setAttribute('aria-expanded', 'true');
+  place(anchor, node);
+  const away = (/** @type {Event} */ event) => {
+    if (event.target instanceof Node && (node.contains(event.target) || anchor.contains(event.target))) return;
+    closeMenu();
+  };
+  const close = () => {
+    open = null;
+    document.removeEventListener('pointerdown', away, true);
+    document.removeEventListener('scroll', away, true);
+    anchor.removeAttribute('aria-expanded');
+    if (node.contains(document.activeElement)) anchor.focus({ preventScroll: true });
+    node.remove();
+  };
+  open = { node, close };
+  document.addEventListener('pointerdown', away, true);
+  document.addEventListener('scroll', away, true);
+  node.addEventListener('keydown', (event) => key(event, node, columns));
+  /** @type {HTMLElement | null} */ (node.querySelector('[role=menuitem]'))?.focus({ preventScroll: true });
+}
+
+/** Below the anchor, or above it when there is no room; never over an edge. @param {HTMLElement} anchor @param {HTMLElement} node */
+function place(anchor, node) {
+  const at = anchor.getBoundingClientRect();
+  const { width, height } = node.getBoundingClientRect();
+  const below = at.bottom + GAP_PX;
+  const top = below + height > innerHeight - GAP_PX ? Math.max(GAP_PX, at.top - GAP_PX - height) : below;
+  const left = Math.min(Math.max(GAP_PX, at.right - width), innerWidth - width - GAP_PX);
+  node.style.top = `${top}px`;
+  node.style.left = `${Math.max(GAP_PX, left)}px`;
+}
+
+/** @param {KeyboardEvent} event @param {HTMLElement} node @param {number} columns */
+function key(event, node, columns) {
+  const items = /** @type {HTMLElement[]} */ ([...node.querySelectorAll('[role=menuitem]')]);
+  const at = items.indexOf(/** @type {HTMLElement} */ (document.activeElement));
+  /** @type {Record<string, number>} */
+  const moves = { ArrowDown: at + columns, ArrowUp: at - columns, ArrowRight: at + 1, ArrowLeft: at - 1, Home: 0, End: items.length - 1 };
+  if (event.key === 'Escape' || event.key === 'Tab') {
+    event.preventDefault();
+    event.stopPropagation();
+    closeMenu();
+  } else if (event.key in moves) {
+    event.preventDefault();
+    items[(moves[event.key] + items.length) % items.length]?.focus();
+  }
+}
