@@ -256,8 +256,7 @@ fn assemble(
     let Opened { log, store, materialiser, slots, report } = opened;
     let view = Arc::new(View::new(&slots));
     let lookup = Lookup::new(Arc::clone(&store), Arc::clone(&view));
-    let session = &config.session;
-    let bounds = Arc::new(bounds(session));
+    let bounds = Arc::new(bounds(&config.session));
     let rules = Arc::new(rules(config, quotas, &metrics));
     let notices = Notices::new(Arc::clone(&hub), Arc::clone(&bounds), lookup.clone(), Arc::clone(&metrics), presence);
     let notices = Arc::new(notices);
@@ -300,7 +299,7 @@ fn assemble(
         quotas: Arc::clone(quotas),
         bounds,
         workers,
-        timers: timers(session),
+        timers: timers(&config.session),
         welcome: Welcome { verifier, limits: told_limits(config), issuer },
         notices: Arc::clone(&notices),
         metrics: Arc::clone(&metrics),
@@ -311,7 +310,7 @@ fn assemble(
         reads: Arc::new(Reads::new(reader, reads(config), clock, Arc::clone(&metrics))),
         clock,
         metrics,
-        slow_after_ms: millis(session.slow_after),
+        slow_after_ms: millis(config.session.slow_after),
     });
     (services, pipeline)
 }

@@ -65,7 +65,7 @@ impl World<'_> {
             (conversation_flag::INVITED, wait.is_some_and(|wait| wait.is_invited)),
             (conversation_flag::ASKED, wait.is_some_and(|wait| !wait.is_invited)),
             (conversation_flag::BLOCKED, view.blocks),
-            (conversation_flag::DISMISSED, group.is_some_and(|group| group.is_dismissed)),
+            (conversation_flag::DISMISSED, !is_gone && group.is_some_and(|group| group.is_dismissed)),
         ] {
             flags |= if is_set { flag } else { 0 };
         }

@@ -75,12 +75,24 @@ impl Channel {
     }
 }
 
+fn allow(is_so: bool) -> Result<(), Reason> {
+    if is_so { Ok(()) } else { Err(Reason::NotAllowed) }
+}
+
 fn not_below(group: &Group, users: &[User], role: u8) -> bool {
     users.iter().any(|user| group.members.get(user).is_none_or(|member| member.role >= role))
 }
 
 impl Model {
     pub fn group(&mut self, user: User, number: usize, op: &GroupOp) -> Outcome {
+        let invited: &[User] = match op {
+            GroupOp::Create { users, .. } | GroupOp::Add(users) => users,
+            GroupOp::Invite(other) => std::slice::from_ref(other),
+            _ => &[],
+        };
+        if invited.iter().any(|other| *other != user && self.blocks(*other, user)) {
+            return Err(Reason::NotAllowed);
+        }
         let channel = self.channel(Place::Group(number));
         let Some(group) = &mut channel.group else { return create(channel, user, op) };
         let Some(own) = group.members.get(&user).map(|member| member.role) else {
@@ -91,7 +103,6 @@ impl Model {
             _ if group.is_dismissed => return Err(Reason::Dismissed),
             _ => {}
         }
-        let allow = |is_so: bool| if is_so { Ok(()) } else { Err(Reason::NotAllowed) };
         match op {
             GroupOp::Create { .. } | GroupOp::Join => Err(Reason::AlreadyExists),
             GroupOp::Add(users) => {
@@ -115,76 +126,95 @@ impl Model {
                 channel.leave(users);
                 Ok(seq)
             }
-            GroupOp::Dismiss => {
-                allow(own == 2)?;
-                group.is_dismissed = true;
-                Ok(channel.push(ImageKind::GroupDismissed, user, Vec::new()))
+            GroupOp::Invite(_) | GroupOp::Answer(..) => waiting(channel, user, own, op),
+            _ => change(channel, user, own, op),
+        }
+    }
+}
+
+/// What a member with the role `own` makes of the group or of other members.
+fn change(channel: &mut Channel, user: User, own: u8, op: &GroupOp) -> Outcome {
+    let group = channel.group.as_mut().unwrap();
+    let kind = match op {
+        GroupOp::Dismiss => {
+            allow(own == 2)?;
+            group.is_dismissed = true;
+            ImageKind::GroupDismissed
+        }
+        GroupOp::Name(name) => {
+            allow(own > 0)?;
+            group.name = name.clone().into_bytes();
+            ImageKind::GroupChanged
+        }
+        GroupOp::JoinMode(mode) => {
+            allow(own == 2)?;
+            group.join_mode = *mode;
+            ImageKind::GroupChanged
+        }
+        GroupOp::Role(role, other) => {
+            allow(own == 2 && !not_below(group, &[*other], 2))?;
+            group.members.get_mut(other).unwrap().role = *role;
+            ImageKind::RolesChanged
+        }
+        GroupOp::Transfer(other) => {
+            allow(own == 2 && !not_below(group, &[*other], 2))?;
+            group.members.get_mut(other).unwrap().role = 2;
+            group.members.get_mut(&user).unwrap().role = 1;
+            ImageKind::OwnerChanged
+        }
+        GroupOp::Mute(users, is_on) => {
+            allow(own > 0 && !not_below(group, users, own))?;
+            if users.is_empty() {
+                group.is_muted = *is_on;
             }
-            GroupOp::Name(name) => {
-                allow(own > 0)?;
-                group.name = name.clone().into_bytes();
-                Ok(channel.push(ImageKind::GroupChanged, user, Vec::new()))
+            for user in users {
+                group.members.get_mut(user).unwrap().is_muted = *is_on;
             }
-            GroupOp::JoinMode(mode) => {
-                allow(own == 2)?;
-                group.join_mode = *mode;
-                Ok(channel.push(ImageKind::GroupChanged, user, Vec::new()))
+            ImageKind::MembersMuted
+        }
+        GroupOp::Nickname(name) => {
+            group.members.get_mut(&user).unwrap().nickname = name.clone().into_bytes();
+            ImageKind::NicknameChanged
+        }
+        _ => return Err(Reason::NoChannel),
+    };
+    Ok(channel.push(kind, user, Vec::new()))
+}
+
+/// Who waits, and what becomes of them.
+fn waiting(channel: &mut Channel, user: User, own: u8, op: &GroupOp) -> Outcome {
+    let group = channel.group.as_mut().unwrap();
+    match op {
+        GroupOp::Invite(other) => {
+            allow(own > 0 || group.join_mode == 0)?;
+            if group.members.contains_key(other) {
+                return Err(Reason::AlreadyExists);
             }
-            GroupOp::Role(role, other) => {
-                allow(own == 2 && !not_below(group, &[*other], 2))?;
-                group.members.get_mut(other).unwrap().role = *role;
-                Ok(channel.push(ImageKind::RolesChanged, user, Vec::new()))
+            let known = group.waits.get(other).is_some_and(|wait| wait.is_invited);
+            if !known {
+                group.waits.insert(*other, Wait { is_invited: true, by: user });
+                channel.views.entry(*other).or_default();
             }
-            GroupOp::Transfer(other) => {
-                allow(own == 2 && !not_below(group, &[*other], 2))?;
-                group.members.get_mut(other).unwrap().role = 2;
-                group.members.get_mut(&user).unwrap().role = 1;
-                Ok(channel.push(ImageKind::OwnerChanged, user, Vec::new()))
+            Ok(0)
+        }
+        GroupOp::Answer(other, true) => {
+            allow(own > 0)?;
+            if group.waits.get(other).is_none_or(|wait| wait.is_invited) {
+                return Err(Reason::VersionConflict);
             }
-            GroupOp::Mute(users, is_on) => {
-                allow(own > 0 && !not_below(group, users, own))?;
-                if users.is_empty() {
-                    group.is_muted = *is_on;
-                }
-                for user in users {
-                    group.members.get_mut(user).unwrap().is_muted = *is_on;
-                }
-                Ok(channel.push(ImageKind::MembersMuted, user, Vec::new()))
-            }
-            GroupOp::Invite(other) => {
-                allow(own > 0 || group.join_mode == 0)?;
-                if group.members.contains_key(other) {
-                    return Err(Reason::AlreadyExists);
-                }
-                let known = group.waits.get(other).is_some_and(|wait| wait.is_invited);
-                if !known {
-                    group.waits.insert(*other, Wait { is_invited: true, by: user });
-                    channel.views.entry(*other).or_default();
-                }
+            let seq = channel.push(ImageKind::MembersJoined, user, Vec::new());
+            channel.join(&[*other]);
+            Ok(seq)
+        }
+        GroupOp::Answer(other, false) => match group.waits.get(other) {
+            None if own > 0 => Err(Reason::VersionConflict),
+            Some(wait) if own > 0 || wait.by == user => {
+                group.waits.remove(other);
                 Ok(0)
             }
-            GroupOp::Answer(other, true) => {
-                allow(own > 0)?;
-                if group.waits.get(other).is_none_or(|wait| wait.is_invited) {
-                    return Err(Reason::VersionConflict);
-                }
-                let seq = channel.push(ImageKind::MembersJoined, user, Vec::new());
-                channel.join(&[*other]);
-                Ok(seq)
-            }
-            GroupOp::Answer(other, false) => match group.waits.get(other) {
-                None if own > 0 => Err(Reason::VersionConflict),
-                Some(wait) if own > 0 || wait.by == user => {
-                    group.waits.remove(other);
-                    Ok(0)
-                }
-                _ => Err(Reason::NotAllowed),
-            },
-            GroupOp::Nickname(name) => {
-                group.members.get_mut(&user).unwrap().nickname = name.clone().into_bytes();
-                Ok(channel.push(ImageKind::NicknameChanged, user, Vec::new()))
-            }
-        }
+            _ => Err(Reason::NotAllowed),
+        },
+        _ => Err(Reason::NoChannel),
     }
 }
 

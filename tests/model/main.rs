@@ -24,7 +24,7 @@ use harness::Server;
 use world::{MUST_HAPPEN, World};
 
 const STEPS: u64 = 400;
-const SETTINGS: [&str; 2] = ["limits.user_rate=0", "log.level=error"];
+const SETTINGS: [&str; 1] = ["limits.user_rate=0"];
 
 struct Arguments {
     start: u64,

@@ -212,10 +212,7 @@ impl Model {
         let channel = self.channel(place);
         match place {
             Place::Person(low, high) if user != low && user != high => Err(Reason::NoChannel),
-            Place::Person(..) => {
-                let blocks = channel.views.values().any(|view| view.blocks);
-                if blocks { Err(Reason::Blocked) } else { Ok(()) }
-            }
+            Place::Person(..) => self.is_not_blocked(place),
             Place::Group(_) => {
                 let group = channel.group.as_ref().ok_or(Reason::NoChannel)?;
                 let member = group.members.get(&user).ok_or(Reason::NoChannel)?;
@@ -248,6 +245,18 @@ impl Model {
         }
     }
 
+    /// Whether `one` blocks `other`.
+    pub fn blocks(&self, one: User, other: User) -> bool {
+        let views = self.channels.get(&Place::person(one, other)).map(|channel| &channel.views);
+        views.and_then(|views| views.get(&one)).is_some_and(|view| view.blocks)
+    }
+
+    /// Whether neither of two users blocks the other.
+    fn is_not_blocked(&mut self, place: Place) -> Result<(), Reason> {
+        let is_blocked = self.channel(place).views.values().any(|view| view.blocks);
+        if is_blocked { Err(Reason::Blocked) } else { Ok(()) }
+    }
+
     pub fn send(&mut self, user: User, place: Place, draft: &Draft) -> Outcome {
         self.may_speak(user, place)?;
         let channel = self.channel(place);
@@ -259,7 +268,9 @@ impl Model {
             }
         }
         if let Some(view) = channel.views.get_mut(&user) {
-            view.read = view.read.max(draft.read.min(head));
+            let read = draft.read.min(head);
+            view.read = view.read.max(read);
+            view.is_marked_unread &= read == 0;
         }
         Ok(channel.push_item(Item {
             kind: ImageKind::Message,
@@ -317,6 +328,9 @@ impl Model {
     }
 
     pub fn block(&mut self, user: User, other: User, blocks: bool) -> Outcome {
+        if self.blocks(user, other) == blocks {
+            return Ok(0);
+        }
         let place = Place::person(user, other);
         let view = self.channel(place).views.entry(user).or_default();
         if view.spans.is_empty() {
@@ -331,20 +345,21 @@ impl Model {
         self.may_change(user, place)?;
         let channel = self.channel(place);
         let author = channel.target(user, seq)?.author;
+        if let Some(by) = channel.erased.get(&seq) {
+            return Ok(*by);
+        }
         if author != user {
             let group = channel.group.as_ref().ok_or(Reason::NotAllowed)?;
             let role = |user| group.members.get(&user).map_or(0, |member| member.role);
-            if role(user) == 0 || role(author) > role(user) {
+            if role(user) == 0 || role(user) == 1 && role(author) > 0 {
                 return Err(Reason::NotAllowed);
             }
-        }
-        if let Some(by) = channel.erased.get(&seq) {
-            return Ok(*by);
         }
         let at = channel.push(ImageKind::Revoked, user, Vec::new());
         channel.items.last_mut().unwrap().target = seq;
         channel.erased.insert(seq, at);
         channel.reactions.remove(&seq);
+        channel.pins.retain(|pin| *pin != seq);
         Ok(at)
     }
 
@@ -378,7 +393,7 @@ impl Model {
         is_on: bool,
     ) -> Result<Option<u64>, Reason> {
         self.may_change(user, place)?;
-        self.may_speak(user, place)?;
+        self.is_not_blocked(place)?;
         let channel = self.channel(place);
         channel.target(user, seq)?;
         if channel.erased.contains_key(&seq) {
@@ -406,13 +421,14 @@ impl Model {
     /// None when it is so already.
     pub fn pin(&mut self, user: User, place: Place, seq: u64, is_on: bool) -> Result<Option<u64>, Reason> {
         self.may_change(user, place)?;
+        self.is_not_blocked(place)?;
         let channel = self.channel(place);
         channel.target(user, seq)?;
+        if channel.erased.contains_key(&seq) {
+            return Err(Reason::NoTarget);
+        }
         if channel.group.as_ref().is_some_and(|group| group.members[&user].role == 0) {
             return Err(Reason::NotAllowed);
-        }
-        if is_on && channel.erased.contains_key(&seq) {
-            return Err(Reason::NoTarget);
         }
         if channel.pins.contains(&seq) == is_on {
             return Ok(None);

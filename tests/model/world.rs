@@ -2,6 +2,7 @@
 //! all transports; connections break and the server is killed in between.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use postrider_protocol::{
@@ -13,7 +14,7 @@ use postrider_protocol::{
 use super::{
     chance::Chance,
     groups::GroupOp,
-    harness::{Client, Server, Via, id},
+    harness::{Client, Server, Via, id, until},
     model::{Draft, Model, Outcome, Place, Settings, User},
 };
 
@@ -285,6 +286,8 @@ impl<'a> World<'a> {
         let want = self.model.send(self.devices[at].user, place, &draft);
         if draft.is_fleeting && want.is_ok() {
             self.count("expired");
+            let begun = Instant::now();
+            until("the end of its time", || (begun.elapsed() > Duration::from_millis(2)).then_some(()));
         }
         let name = if draft.mentions.is_empty() { "send" } else { "mention" };
         (name, (ack.reason, ack.seq), want)
