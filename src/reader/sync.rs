@@ -5,7 +5,7 @@ use postrider_protocol::{
     packet::{Gap, Packet, SyncItem, SyncPacket, SyncedPacket},
     tag,
 };
-use postrider_storage::{Found, StoreError};
+use postrider_storage::{Found, StoreError, plant};
 
 use super::{
     Asker, Reader,
@@ -77,6 +77,9 @@ impl Reader {
             page.items.iter().filter(|item| matches!(item, SyncItem::Gap(gap) if gap.why == GapReason::Quarantined));
         self.metrics.quarantined.inc_by(missing.count() as u64);
         answer.to = page.next - 1;
+        if plant::is(plant::Fault::SkipLastSyncItem) {
+            page.items.pop();
+        }
         answer.items = page.items;
         answer.items.append(&mut page.made);
         Ok(Packet::Synced(answer))

@@ -4,7 +4,9 @@ use std::collections::BTreeSet;
 use std::sync::{Arc, atomic::Ordering};
 
 use postrider_protocol::{Channel, ChannelKind, Id, Image, Reason};
-use postrider_storage::{ConversationRow, OfState, RequestRow, StateKey, StateRow, Store, StoreError, UserRow, fold};
+use postrider_storage::{
+    ConversationRow, OfState, RequestRow, StateKey, StateRow, Store, StoreError, UserRow, fold, plant,
+};
 
 use super::{
     answer::{Outcome, Refusal},
@@ -326,7 +328,7 @@ fn regroup(channel: &mut ChannelState, changes: &[Change]) -> Option<(Arc<Group>
             (StateKey::Member(user), Some(StateRow::Member(row))) if row.is_member() => {
                 after.members.insert(user.clone(), Member::from(row));
             }
-            (StateKey::Member(user), _) => after.members.remove(user),
+            (StateKey::Member(user), _) if !plant::is(plant::Fault::DeliverToRemoved) => after.members.remove(user),
             _ => {}
         }
     }

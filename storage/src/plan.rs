@@ -16,6 +16,7 @@ use crate::{
     head::Head,
     kv::Kv,
     picked::{Pending, Picked},
+    plant,
     slots::PerSlot,
     store,
     table::{self, TABLES, Table},
@@ -291,6 +292,9 @@ impl Touched {
     fn finish(self, plan: &mut Plan) {
         for (key, (was, row)) in self.0 {
             let Some(table) = Table::of(&key) else { continue };
+            if table == Table::Target && plant::is(plant::Fault::RevokeInMemory) {
+                continue;
+            }
             match row {
                 Some(row) => plan.put(table, key, row.encode(), was),
                 None if was => plan.remove(table, key),

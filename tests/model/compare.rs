@@ -146,6 +146,7 @@ impl World<'_> {
             next = synced.to + 1;
         }
         let channel = &self.model.channels[&place];
+        assert_eq!(got.len() as u64, told.head, "how much of {place:?} user {user} was told");
         for (seq, got) in (1..).zip(&got) {
             let mut want = self.seen(channel, user, seq);
             let item = channel.item(seq).unwrap();
