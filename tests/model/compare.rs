@@ -60,7 +60,8 @@ impl World<'_> {
         for (flag, is_set) in [
             (conversation_flag::LEFT, is_gone),
             (conversation_flag::PINNED, view.is_pinned),
-            (conversation_flag::HIDDEN, view.hidden_at == Some(head)),
+            // To who is no member nothing new comes.
+            (conversation_flag::HIDDEN, view.hidden_at.is_some_and(|at| at == head || is_gone)),
             (conversation_flag::MARKED_UNREAD, view.is_marked_unread),
             (conversation_flag::INVITED, wait.is_some_and(|wait| wait.is_invited)),
             (conversation_flag::ASKED, wait.is_some_and(|wait| !wait.is_invited)),

@@ -70,7 +70,9 @@ impl Channel {
         for user in users {
             group.members.remove(user);
             group.stays.get_mut(user).unwrap().last_mut().unwrap().1 = Some(head);
-            self.views.get_mut(user).unwrap().spans.last_mut().unwrap().1 = Some(head);
+            let view = self.views.get_mut(user).unwrap();
+            view.spans.last_mut().unwrap().1 = Some(head);
+            view.hidden_at = None;
         }
     }
 }
@@ -193,7 +195,7 @@ fn waiting(channel: &mut Channel, user: User, own: u8, op: &GroupOp) -> Outcome 
             let known = group.waits.get(other).is_some_and(|wait| wait.is_invited);
             if !known {
                 group.waits.insert(*other, Wait { is_invited: true, by: user });
-                channel.views.entry(*other).or_default();
+                channel.views.entry(*other).or_default().hidden_at = None;
             }
             Ok(0)
         }
@@ -210,6 +212,7 @@ fn waiting(channel: &mut Channel, user: User, own: u8, op: &GroupOp) -> Outcome 
             None if own > 0 => Err(Reason::VersionConflict),
             Some(wait) if own > 0 || wait.by == user => {
                 group.waits.remove(other);
+                channel.views.entry(*other).or_default().hidden_at = None;
                 Ok(0)
             }
             _ => Err(Reason::NotAllowed),
@@ -249,7 +252,7 @@ fn outside(channel: &mut Channel, user: User, op: &GroupOp) -> Outcome {
                 }
                 _ => {
                     group.waits.insert(user, Wait { is_invited: false, by: user });
-                    channel.views.entry(user).or_default();
+                    channel.views.entry(user).or_default().hidden_at = None;
                     Ok(0)
                 }
             }
@@ -259,6 +262,7 @@ fn outside(channel: &mut Channel, user: User, op: &GroupOp) -> Outcome {
                 return Err(Reason::Dismissed);
             }
             group.waits.remove(&user);
+            channel.views.entry(user).or_default().hidden_at = None;
             Ok(0)
         }
         _ => Err(Reason::NoChannel),
