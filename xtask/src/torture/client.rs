@@ -10,7 +10,7 @@ use std::{
 use bytes::Bytes;
 use postrider_client::{Address, Tls};
 use postrider_protocol::{
-    BODY_BYTES, Image, Reason, Sender, SenderKind, Tlvs, image_flag,
+    BODY_BYTES, Image, NoticeKind, Reason, Sender, SenderKind, Tlvs, image_flag,
     packet::{
         ListPacket, ListedPacket, Packet, RecvackPacket, SendPacket, SendackPacket, SyncItem, SyncPacket, SyncedPacket,
     },
@@ -325,6 +325,8 @@ impl Client {
             Packet::Synced(synced) => self.take_synced(synced),
             Packet::Lag(_) => self.asks.push_back(Ask::List { page: Bytes::new() }),
             Packet::Disconnect(bye) if bye.reason == Reason::Shutdown => {}
+            // That the other one has a message is told to who sent it.
+            Packet::Notice(notice) if notice.what == NoticeKind::Receipt.number() => {}
             Packet::Ping(_) | Packet::Pong(_) => {}
             packet => self.world.surprise(format!("user {}: {packet:?}", self.user)),
         }
