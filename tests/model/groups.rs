@@ -53,7 +53,8 @@ impl Channel {
         let head = self.head();
         let group = self.group.as_mut().unwrap();
         for user in users {
-            group.members.entry(*user).or_default();
+            let known = group.left.remove(user).unwrap_or_default();
+            group.members.entry(*user).or_insert(Member { role: 0, ..known });
             group.stays.entry(*user).or_default().push((head - 1, None));
             group.waits.remove(user);
             let view = self.views.entry(*user).or_default();
@@ -68,7 +69,8 @@ impl Channel {
         let head = self.head();
         let group = self.group.as_mut().unwrap();
         for user in users {
-            group.members.remove(user);
+            let member = group.members.remove(user).unwrap();
+            group.left.insert(*user, member);
             group.stays.get_mut(user).unwrap().last_mut().unwrap().1 = Some(head);
             let view = self.views.get_mut(user).unwrap();
             view.spans.last_mut().unwrap().1 = Some(head);

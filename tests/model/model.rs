@@ -62,6 +62,8 @@ pub struct Group {
     pub members: BTreeMap<User, Member>,
     /// Who was a member of what: above, through.
     pub stays: BTreeMap<User, Vec<(u64, Option<u64>)>>,
+    /// Who left, with what outlasts that.
+    pub left: BTreeMap<User, Member>,
     pub waits: BTreeMap<User, Wait>,
     pub is_dismissed: bool,
     pub join_mode: u32,
