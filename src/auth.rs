@@ -245,6 +245,17 @@ pub fn mint(secret: &[u8], kid: Option<&str>, claims: &Claims) -> Result<String,
 /// The file cannot be read or others can read it; the secret is too short, of too few different bytes, or a sample.
 pub fn read_secret(file: &Path) -> Result<Vec<u8>, String> {
     let name = file.display();
+    let secret = read_private(file)?;
+    check_secret(&secret).map_err(|why| format!("secret file {name}: {why}; try: openssl rand -hex 32 > {name}"))?;
+    Ok(secret)
+}
+
+/// What is in `file`, which only its owner may read: its bytes without trailing white space.
+///
+/// # Errors
+/// The file cannot be read, or others can read it.
+pub fn read_private(file: &Path) -> Result<Vec<u8>, String> {
+    let name = file.display();
     let read = || -> std::io::Result<_> { Ok((std::fs::metadata(file)?, std::fs::read(file)?)) };
     let (meta, mut secret) = read().map_err(|e| format!("secret file {name}: {e}"))?;
     if others_can_read(&meta) {
@@ -253,7 +264,6 @@ pub fn read_secret(file: &Path) -> Result<Vec<u8>, String> {
     while secret.last().is_some_and(u8::is_ascii_whitespace) {
         secret.pop();
     }
-    check_secret(&secret).map_err(|why| format!("secret file {name}: {why}; try: openssl rand -hex 32 > {name}"))?;
     Ok(secret)
 }
 

@@ -19,6 +19,7 @@ use postrider_protocol::{
 pub use self::redis::Keeper;
 use self::{local::Local, redis::Redis, subscribers::Subscribers};
 use crate::{
+    config,
     health::Health,
     hub::Hub,
     metrics::Metrics,
@@ -116,13 +117,13 @@ impl Presence {
     /// When the address is none.
     pub fn redis(
         hub: Arc<Hub>,
-        url: &str,
+        config: &config::Redis,
         grace_ms: u64,
         metrics: Arc<Metrics>,
         health: Arc<Health>,
     ) -> Result<(Self, Keeper), String> {
         let subscribers = Arc::new(Subscribers::new(Arc::clone(&hub)));
-        let (redis, keeper) = Redis::new(url, grace_ms, hub, Arc::clone(&subscribers), metrics, health)?;
+        let (redis, keeper) = Redis::new(config, grace_ms, hub, Arc::clone(&subscribers), metrics, health)?;
         Ok((Self { subscribers, source: Source::Redis(redis) }, keeper))
     }
 

@@ -356,8 +356,9 @@ fn presence(
     let grace_ms = millis(config.presence.grace);
     match &config.redis.url {
         None => Ok((Presence::local(Arc::clone(hub), grace_ms), None)),
-        Some(url) => {
-            let (presence, keeper) = Presence::redis(Arc::clone(hub), url, grace_ms, Arc::clone(metrics), health)?;
+        Some(_) => {
+            let (hub, metrics) = (Arc::clone(hub), Arc::clone(metrics));
+            let (presence, keeper) = Presence::redis(hub, &config.redis, grace_ms, metrics, health)?;
             Ok((presence, Some(keeper)))
         }
     }

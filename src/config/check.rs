@@ -125,15 +125,24 @@ impl Config {
     }
 
     fn check_redis(&self, problems: &mut Problems) {
-        if self
-            .redis
-            .url
-            .as_ref()
-            .is_some_and(|url| !["redis://", "unix://"].iter().any(|scheme| url.starts_with(scheme)))
-        {
+        let redis = &self.redis;
+        let is = |schemes: &[&str]| {
+            redis.url.as_ref().is_some_and(|url| schemes.iter().any(|scheme| url.starts_with(scheme)))
+        };
+        if redis.url.is_some() && !is(&["redis://", "rediss://", "unix://"]) {
             problems.push(
                 "redis.url: expected an address like redis://127.0.0.1:6379/0 or unix:///run/redis.sock".to_owned(),
             );
+        }
+        // It would make TLS that believes everybody.
+        if redis.url.as_ref().is_some_and(|url| url.contains('#')) {
+            problems.push("redis.url: nothing may follow a #".to_owned());
+        }
+        if redis.ca_file.is_some() && !is(&["rediss://"]) {
+            problems.push("redis.ca_file: only for an address with rediss://".to_owned());
+        }
+        if redis.password_file.is_some() && redis.url.is_none() {
+            problems.push("redis.password_file: needs redis.url".to_owned());
         }
         if self.presence.grace > Duration::from_secs(60) {
             problems.push("presence.grace: at most 60s".to_owned());

@@ -301,8 +301,12 @@ sections! {
     }
     /// Where several servers share who is online.
     Redis {
-        /// The address, like `redis://127.0.0.1:6379/0`; without one each server knows its own users only.
+        /// The address, like `rediss://user@redis.example:6380/0`, with `rediss` for TLS; without one each server knows its own users only.
         url: Option<String> = None,
+        /// The file with the password, trailing white space cut, readable by its owner only.
+        password_file: Option<PathBuf> = None,
+        /// The certificates, PEM, that sign that of Redis; without it, those that the machine trusts.
+        ca_file: Option<PathBuf> = None,
     }
     /// The workers that own the slots.
     Slots {

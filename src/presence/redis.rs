@@ -23,6 +23,7 @@ use tokio::sync::{Notify, mpsc};
 pub use self::keeper::Keeper;
 use super::{Ask, Status, subscribers::Subscribers};
 use crate::{
+    config,
     health::Health,
     hub::Hub,
     metrics::Metrics,
@@ -96,9 +97,9 @@ impl Redis {
     /// Both ends over the Redis at `url`.
     ///
     /// # Errors
-    /// When the address is none.
+    /// When the address is none, or a file that is named beside it cannot be used.
     pub(super) fn new(
-        url: &str,
+        config: &config::Redis,
         grace_ms: u64,
         hub: Arc<Hub>,
         subscribers: Arc<Subscribers>,
@@ -107,7 +108,7 @@ impl Redis {
     ) -> Result<(Self, Keeper), String> {
         let desk = Arc::new(Desk::default());
         let (asks, waiting) = mpsc::channel(ASKS);
-        let store = store::Store::new(url, grace_ms)?;
+        let store = store::Store::new(config, grace_ms)?;
         let keeper = Keeper::new(store, Arc::clone(&desk), waiting, hub, subscribers, metrics, health);
         Ok((Self { desk, asks }, keeper))
     }

@@ -21,6 +21,7 @@ mod conversations;
 mod cursors;
 mod devices;
 mod duplicate_send;
+mod fixtures;
 mod framing;
 mod group_joining;
 mod group_rules;

@@ -17,7 +17,7 @@ fn fields(write: impl FnOnce(&mut Vec<u8>)) -> Bytes {
     out.into()
 }
 
-fn revoke(client: &mut Client, channel: &Channel, seq: u64) -> ReplyPacket {
+pub fn revoke(client: &mut Client, channel: &Channel, seq: u64) -> ReplyPacket {
     client.call(Method::Revoke, fields(|out| targets::write_revoke(out, channel, seq)))
 }
 
@@ -27,22 +27,22 @@ fn edit_call(client: &mut Client, channel: &Channel, (seq, version): (u64, u32),
     client.next_call(Method::Edit, fields)
 }
 
-fn edit(client: &mut Client, channel: &Channel, of: (u64, u32), body: &str) -> ReplyPacket {
+pub fn edit(client: &mut Client, channel: &Channel, of: (u64, u32), body: &str) -> ReplyPacket {
     let call = edit_call(client, channel, of, body);
     client.say(&Packet::Call(call.clone()));
     client.reply(call.request)
 }
 
-fn react(client: &mut Client, channel: &Channel, seq: u64, is_on: bool, reaction: &str) -> ReplyPacket {
+pub fn react(client: &mut Client, channel: &Channel, seq: u64, is_on: bool, reaction: &str) -> ReplyPacket {
     let (channel, reaction) = (channel.clone(), Bytes::copy_from_slice(reaction.as_bytes()));
     client.call(Method::React, fields(|out| targets::React { channel, seq, is_on, reaction }.write(out)))
 }
 
-fn pin(client: &mut Client, channel: &Channel, seq: u64, is_on: bool) -> ReplyPacket {
+pub fn pin(client: &mut Client, channel: &Channel, seq: u64, is_on: bool) -> ReplyPacket {
     client.call(Method::Pin, fields(|out| targets::write_pin(out, channel, seq, is_on)))
 }
 
-fn hide(client: &mut Client, channel: &Channel, from: u64, to: u64) -> ReplyPacket {
+pub fn hide(client: &mut Client, channel: &Channel, from: u64, to: u64) -> ReplyPacket {
     client.call(Method::Hide, fields(|out| targets::write_hide(out, channel, (from, to))))
 }
 
@@ -51,11 +51,11 @@ fn page(reply: ReplyPacket) -> ElementsPage {
     ElementsPage::decode(reply.fields).unwrap()
 }
 
-fn pins(client: &mut Client, channel: &Channel) -> ElementsPage {
+pub fn pins(client: &mut Client, channel: &Channel) -> ElementsPage {
     page(client.call(Method::Pins, fields(|out| targets::write_pins(out, channel, 0))))
 }
 
-fn edits(client: &mut Client, channel: &Channel, seq: u64) -> Vec<Bytes> {
+pub fn edits(client: &mut Client, channel: &Channel, seq: u64) -> Vec<Bytes> {
     let reply = client.call(Method::Edits, fields(|out| targets::write_edits(out, channel, seq, 0)));
     let image = |item| match item {
         SyncItem::Image(bytes) => Image::decode(bytes).unwrap().body,

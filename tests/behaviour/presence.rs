@@ -1,6 +1,7 @@
 //! Who is online: told to who shares a channel, quietly, and alike by several servers over one Redis.
 
 use std::{
+    net::TcpListener,
     path::{Path, PathBuf},
     process::{Child, Command, Stdio},
     sync::atomic::{AtomicBool, Ordering},
@@ -18,7 +19,9 @@ use postrider_protocol::{
 };
 use tempfile::TempDir;
 
-use crate::harness::{Client, Server, Via, channel_of, claims, connect_packet, everywhere, id, sign, until};
+use crate::harness::{
+    Client, Place, Server, Via, channel_of, claims, connect_packet, ends, everywhere, id, sign, until,
+};
 
 const OFFLINE: PresenceState = PresenceState::Offline;
 const ONLINE: PresenceState = PresenceState::Online;
@@ -224,8 +227,13 @@ struct Redis {
 
 impl Redis {
     fn start() -> Self {
+        Self::start_with(&[])
+    }
+
+    /// With these arguments beside.
+    fn start_with(more: &[String]) -> Self {
         let dir = TempDir::with_prefix("postrider-redis-").unwrap();
-        let child = Self::spawn(dir.path());
+        let child = Self::spawn(dir.path(), more);
         Self { dir, child }
     }
 
@@ -233,13 +241,13 @@ impl Redis {
         dir.join("redis.sock")
     }
 
-    fn spawn(dir: &Path) -> Child {
+    fn spawn(dir: &Path, more: &[String]) -> Child {
         let socket = Self::socket(dir);
         // A socket that a killed server left behind is no sign of a new one.
         let _ = std::fs::remove_file(&socket);
         let mut command = Command::new("redis-server");
         command.args(["--port", "0", "--save", "", "--appendonly", "no", "--unixsocket"]).arg(&socket);
-        let child = command.current_dir(dir).stdout(Stdio::null()).spawn();
+        let child = command.args(more).current_dir(dir).stdout(Stdio::null()).spawn();
         let child = child.expect("redis-server is needed: apt-get install redis-server");
         until("Redis", || std::os::unix::net::UnixStream::connect(&socket).ok());
         child
@@ -255,7 +263,7 @@ impl Redis {
     }
 
     fn start_again(&mut self) {
-        self.child = Self::spawn(self.dir.path());
+        self.child = Self::spawn(self.dir.path(), &[]);
     }
 
     fn signal(&self, name: &str) {
@@ -390,7 +398,7 @@ fn without_redis_presence_is_unknown_no_send_fails_and_it_is_right_again() {
 }
 
 #[test]
-fn who_is_on_a_server_that_crashed_is_offline_when_the_sessions_end() {
+fn who_was_on_a_server_that_crashed_is_seen_again_when_they_come_back() {
     let mut pair = Pair::start();
     each_sees_the_other(&mut pair.clients);
     pair.servers[1].kill();
@@ -399,4 +407,43 @@ fn who_is_on_a_server_that_crashed_is_offline_when_the_sessions_end() {
     pair.servers[1].start_again();
     pair.clients[1] = Client::connect(&pair.servers[1], Via::ALL[0], "bob", "phone");
     each_sees_the_other(&mut pair.clients);
+}
+
+#[test]
+fn redis_is_reached_over_tls_with_a_password_from_a_file() {
+    let place = Place::new();
+    let name = |file: &str| place.path(file).display().to_string();
+    let port = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
+    let password = place.write("password", "correct horse battery staple\n");
+    let wrong = place.write("wrong", "incorrect horse");
+    let more = [
+        ["--tls-port".to_owned(), port.to_string()],
+        ["--tls-cert-file".to_owned(), name("cert.pem")],
+        ["--tls-key-file".to_owned(), name("key.pem")],
+        ["--tls-auth-clients".to_owned(), "no".to_owned()],
+        ["--requirepass".to_owned(), "correct horse battery staple".to_owned()],
+    ];
+    let _redis = Redis::start_with(&more.concat());
+    let url = format!("redis.url=rediss://localhost:{port}");
+    let file = |key: &str, path: &Path| format!("{key}={}", path.display());
+    let (secret, ca) = (file("redis.password_file", &password), file("redis.ca_file", &place.path("cert.pem")));
+    let good = Server::start(&[&url, &secret, &ca]);
+    until("Redis", || good.get("/metrics").1.contains("postrider_presence_redis_up 1").then_some(()));
+    // Who trusts another certificate, or has another password, is not served, and goes on without.
+    let other = Place::new();
+    let wrongs = [
+        [secret.clone(), file("redis.ca_file", &other.path("cert.pem"))],
+        [file("redis.password_file", &wrong), ca.clone()],
+    ];
+    for [secret, ca] in &wrongs {
+        let mut server = Server::start(&[&url, secret, ca]);
+        server.announce("presence is unknown: Redis is out of reach");
+        until("the warning", || server.log().iter().any(|line| line.contains("presence is unknown")).then_some(()));
+        assert!(server.get("/metrics").1.contains("postrider_presence_redis_up 0"));
+    }
+    let open = place.write("open", "x");
+    std::fs::set_permissions(&open, std::os::unix::fs::PermissionsExt::from_mode(0o644)).unwrap();
+    let out = ends(place.serve(&[url.clone(), file("redis.password_file", &open)]));
+    let log = String::from_utf8_lossy(&out.stderr);
+    assert!(!out.status.success() && log.contains("redis.password_file"), "{log}");
 }

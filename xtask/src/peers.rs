@@ -42,6 +42,9 @@ pub struct Peers {
     /// Write the page although not everything was measured; it tells what was
     #[arg(long, conflicts_with = "quick")]
     write: bool,
+    /// Put the scenarios beside those of the last run, for a page that takes too long in one go
+    #[arg(long)]
+    add: bool,
 }
 
 /// One measured entrant of one case: the reports of its rounds.
@@ -77,8 +80,12 @@ impl Peers {
             }
             all.push(self.measure(case, &programs, &folder, rounds)?);
         }
+        let results = folder.join("results.json");
+        if self.add {
+            all = together(serde_json::from_slice(&fs::read(&results)?)?, all, &programs);
+        }
         let raw: Vec<_> = all.iter().map(page::raw).collect();
-        fs::write(folder.join("results.json"), serde_json::to_string_pretty(&raw)?)?;
+        fs::write(results, serde_json::to_string_pretty(&raw)?)?;
         let append = append_latency(&folder)?;
         let text = page::page(&all, &programs, rounds, append)?;
         println!("\n{text}");
@@ -127,6 +134,33 @@ impl Peers {
         }
         Ok(Measured { case, outcomes })
     }
+}
+
+/// What the last run measured and this one did not, and what this one did, in the order of the page.
+fn together(earlier: Vec<Value>, mut now: Vec<Measured>, programs: &Programs) -> Vec<Measured> {
+    let mut all = Vec::new();
+    for case in cases::all() {
+        if let Some(at) = now.iter().position(|measured| measured.case.name == case.name) {
+            all.push(now.swap_remove(at));
+        } else if let Some(raw) = earlier.iter().find(|raw| raw["case"] == case.name) {
+            all.push(recalled(case, raw, programs));
+        }
+    }
+    all
+}
+
+/// What [`page::raw`] told.
+fn recalled(mut case: Case, raw: &Value, programs: &Programs) -> Measured {
+    let named = |entrant: &Entrant| {
+        let name = programs.name(*entrant);
+        let told = raw["outcomes"].as_array()?.iter().find(|told| told["name"] == name.as_str())?;
+        let reports = told["reports"].as_array().cloned().unwrap_or_default();
+        let command = told["command"].as_str().unwrap_or_default().to_owned();
+        Some(Outcome { entrant: *entrant, name, promise: entrant.promise(), command, reports })
+    };
+    let outcomes = case.entrants.iter().filter_map(named).collect();
+    case.seconds = raw["seconds"].as_u64().and_then(|seconds| u32::try_from(seconds).ok()).unwrap_or(case.seconds);
+    Measured { case, outcomes }
 }
 
 /// What 1,000 appends of 4 KiB, each with `fdatasync`, take here: p50 and p99 in microseconds.

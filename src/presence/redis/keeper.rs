@@ -98,10 +98,11 @@ impl Keeper {
 
     /// Redis is out of reach: nothing is known.
     fn lose(&mut self, why: &str) {
-        self.was_lost = true;
+        let is_news = !std::mem::replace(&mut self.was_lost, true);
+        self.desk.is_up.store(false, Ordering::Release);
         self.metrics.presence_up.set(0);
         self.health.set("presence", State::Degraded(format!("Redis: {why}")));
-        if self.desk.is_up.swap(false, Ordering::AcqRel) {
+        if is_news {
             tracing::warn!(why, "presence is unknown: Redis is out of reach");
         }
         let unknown = self.subscribers.watched().into_iter().map(|user| (user, Status::default()));

@@ -7,11 +7,14 @@ use std::{collections::BTreeMap, time::Duration};
 
 use bytes::Bytes;
 use postrider_protocol::{Id, packet::presence::PresenceState};
-use redis::{Client, Pipeline, RedisError, aio::MultiplexedConnection};
+use redis::{Client, IntoConnectionInfo as _, Pipeline, RedisError, TlsCertificates, aio::MultiplexedConnection};
 use ring::rand::{SecureRandom as _, SystemRandom};
 
 use super::Entry;
-use crate::presence::{Status, subscribers::Of};
+use crate::{
+    auth, config,
+    presence::{Status, subscribers::Of},
+};
 
 /// No exchange takes longer.
 const TIMEOUT: Duration = Duration::from_millis(500);
@@ -51,6 +54,24 @@ pub(super) struct Store {
     grace_ms: u64,
 }
 
+/// How Redis is reached; nothing is said to it yet.
+fn open(config: &config::Redis) -> Result<Client, String> {
+    let bad = |error| format!("redis.url: {error}");
+    let mut info = config.url.as_deref().unwrap_or_default().into_connection_info().map_err(bad)?;
+    if let Some(file) = &config.password_file {
+        let password = auth::read_private(file).map_err(|why| format!("redis.password_file: {why}"))?;
+        let password =
+            String::from_utf8(password).map_err(|_| format!("redis.password_file: {}: not UTF-8", file.display()))?;
+        let settings = info.redis_settings().clone().set_password(password);
+        info = info.set_redis_settings(settings);
+    }
+    let Some(file) = &config.ca_file else { return Client::open(info).map_err(bad) };
+    let read = std::fs::read(file);
+    let root_cert = Some(read.map_err(|error| format!("redis.ca_file: {}: {error}", file.display()))?);
+    let certificates = TlsCertificates { client_tls: None, root_cert };
+    Client::build_with_tls(info, certificates).map_err(|error| format!("redis.ca_file: {}: {error}", file.display()))
+}
+
 /// What Redis says of itself.
 #[derive(Debug)]
 pub(super) struct Known {
@@ -61,9 +82,8 @@ pub(super) struct Known {
 }
 
 impl Store {
-    pub(super) fn new(url: &str, grace_ms: u64) -> Result<Self, String> {
-        let client = Client::open(url).map_err(|error| format!("redis.url: {error}"))?;
-        Ok(Self { client, connection: None, node: random_name()?, grace_ms })
+    pub(super) fn new(config: &config::Redis, grace_ms: u64) -> Result<Self, String> {
+        Ok(Self { client: open(config)?, connection: None, node: random_name()?, grace_ms })
     }
 
     /// Whether Redis is empty, and whether all servers have written since.

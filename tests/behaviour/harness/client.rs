@@ -4,7 +4,7 @@ use std::{collections::VecDeque, io};
 
 use bytes::Bytes;
 use postrider_protocol::{
-    Channel, Id, Image, Method, Reason, Sender, SenderKind, Tlvs,
+    Channel, HEADER_BYTES, Id, Image, Method, Reason, Sender, SenderKind, Tlvs,
     frame::Decoder,
     image_flag,
     packet::{
@@ -61,6 +61,29 @@ pub struct Client {
     pub sender: Sender,
     pub user: String,
     pub connack: Option<ConnackPacket>,
+    /// Every frame that was said and heard, if somebody wants to know.
+    pub tape: Option<Tape>,
+}
+
+/// Whole frames, each with whether the client said it.
+#[derive(Default)]
+pub struct Tape {
+    pub frames: Vec<(bool, Vec<u8>)>,
+    /// What was heard of a frame that is not whole yet.
+    rest: Vec<u8>,
+}
+
+impl Tape {
+    fn hear(&mut self, bytes: &[u8]) {
+        self.rest.extend(bytes);
+        while let Some(length) = self.rest.first_chunk().map(|length| u32::from_be_bytes(*length)) {
+            let end = HEADER_BYTES + length as usize;
+            if self.rest.len() < end {
+                return;
+            }
+            self.frames.push((false, self.rest.drain(..end).collect()));
+        }
+    }
 }
 
 impl Client {
@@ -81,6 +104,7 @@ impl Client {
             sender,
             user: String::new(),
             connack: None,
+            tape: None,
         }
     }
 
@@ -132,6 +156,9 @@ impl Client {
     pub fn try_say(&mut self, packet: &Packet) -> io::Result<()> {
         let mut out = Vec::new();
         packet.encode(&mut out);
+        if let Some(tape) = &mut self.tape {
+            tape.frames.push((true, out.clone()));
+        }
         self.wire.say(&out)
     }
 
@@ -159,6 +186,9 @@ impl Client {
                 continue;
             }
             let bytes = self.wire.hear()?;
+            if let Some(tape) = &mut self.tape {
+                tape.hear(&bytes);
+            }
             self.decoder.feed(bytes.into());
         }
     }

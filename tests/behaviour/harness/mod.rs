@@ -11,7 +11,7 @@ mod wire;
 
 use std::time::{Duration, Instant};
 
-pub use client::{Client, channel_of, connect_packet, group, id, user_list};
+pub use client::{Client, Tape, channel_of, connect_packet, group, id, user_list};
 pub use server::{Place, Server, cli, ends, files};
 pub use token::{Forged, SECRET, claims, now_s, sign};
 pub use wire::{Via, Wire, frame, handshake};

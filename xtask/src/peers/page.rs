@@ -53,8 +53,12 @@ impl Outcome {
 
 /// Everything that was measured, for a program.
 pub fn raw(measured: &Measured) -> Value {
-    let outcomes = measured.outcomes.iter().map(|outcome| json!({ "name": outcome.name, "reports": outcome.reports }));
-    json!({ "case": measured.case.name, "outcomes": outcomes.collect::<Vec<_>>() })
+    let outcomes = measured
+        .outcomes
+        .iter()
+        .map(|outcome| json!({ "name": outcome.name, "command": outcome.command, "reports": outcome.reports }));
+    let case = &measured.case;
+    json!({ "case": case.name, "seconds": case.seconds, "outcomes": outcomes.collect::<Vec<_>>() })
 }
 
 /// One run, for a person who waits.

@@ -17,6 +17,8 @@ pub mod model;
 pub mod neighbours;
 pub mod plants;
 pub mod powercut;
+mod presence;
+
 pub mod reorder;
 pub mod server;
 mod storage;
@@ -62,6 +64,8 @@ enum Suite {
     Model(model::Model),
     /// While one peer does its worst, the others' answers come as fast as without it.
     Neighbours(neighbours::Neighbours),
+    /// Take Redis away from two servers under load: no send fails, presence is unknown, and right again after.
+    Presence(presence::Presence),
     /// Plant each fault and run the suites that must find it.
     Plants(plants::Plants),
 }
@@ -77,6 +81,7 @@ impl Torture {
             Suite::Flips(suite) => suite.run(),
             Suite::Model(suite) => suite.run(),
             Suite::Neighbours(suite) => suite.run(),
+            Suite::Presence(suite) => suite.run(),
             Suite::Plants(suite) => suite.run(),
         }
     }
