@@ -13,7 +13,7 @@ use crate::{
     step::{self, Steps, cargo, command, run},
     torture::{
         flips::Flips, fsync::Fsync, kill::Kill, model::Model, neighbours::Neighbours, plants, powercut::Powercut,
-        reorder::Reorder,
+        presence::Presence, reorder::Reorder,
     },
 };
 
@@ -103,6 +103,7 @@ impl Nightly {
         steps.step("torture: flips, 5,000 bits", || Flips::count(5_000).run())?;
         powercut(&mut steps, 300)?;
         steps.step("torture: neighbours", || Neighbours::long().run())?;
+        steps.step("torture: presence, Redis away for a minute", || Presence::long().run())?;
         steps.step("torture: planted faults", plants::run)?;
         steps.finish();
         Ok(())

@@ -17,7 +17,7 @@ pub mod model;
 pub mod neighbours;
 pub mod plants;
 pub mod powercut;
-mod presence;
+pub mod presence;
 
 pub mod reorder;
 pub mod server;

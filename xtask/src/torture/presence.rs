@@ -88,6 +88,11 @@ struct Load {
 }
 
 impl Presence {
+    /// As long as the claim says.
+    pub fn long() -> Self {
+        Self { seconds: 60, rate: 1_000, shared: Shared::default() }
+    }
+
     /// Runs the suite.
     pub fn run(self) -> Result {
         step::require("redis-server", "redis-server")?;
