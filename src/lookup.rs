@@ -1,12 +1,13 @@
 //! State rows as they are committed: in the view, or in the store behind it. The view is looked at first, for what
 //! leaves it is in the store.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use postrider_protocol::{Channel, Id};
 use postrider_storage::{
-    ConversationRow, DeviceRow, Found, MemberRow, OfState, RequestRow, StateKey, Store, StoreError, TargetRow, UserRow,
+    AnswerRow, ConversationRow, DeviceRow, Found, MemberRow, OfState, RequestRow, StateKey, Store, StoreError,
+    TargetRow, UserRow,
 };
 
 use crate::view::View;
@@ -186,6 +187,28 @@ impl Lookup {
             }
         }
         Ok(targets)
+    }
+
+    /// The answers in the thread of `root`, from the newest below `before` on, at most `most`.
+    ///
+    /// # Errors
+    /// When the store cannot be read.
+    pub fn answers(
+        &self,
+        tenant: u32,
+        channel: &Channel,
+        root: u64,
+        (before, most): (u64, usize),
+    ) -> Result<Vec<u64>, StoreError> {
+        let is_answer = |key: &StateKey| matches!(key, StateKey::Answer(of, _) if *of == root);
+        let fresh = self.view.rows_from(tenant, channel, &StateKey::Answer(root, 0), is_answer);
+        let fresh = fresh.of::<AnswerRow>(is_answer).filter_map(|(key, _)| match key {
+            StateKey::Answer(_, seq) if *seq < before => Some(*seq),
+            _ => None,
+        });
+        let stored = self.store.answers(tenant, channel, root, (before, most))?;
+        let answers: BTreeSet<u64> = fresh.chain(stored).collect();
+        Ok(answers.into_iter().rev().take(most).collect())
     }
 
     /// What is committed at a seq of a channel; none above its head.

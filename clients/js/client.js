@@ -2,7 +2,7 @@
 // The client: one device of one user. It keeps a connection up, carries out commands once, and hands the app each
 // channel's images once and in order. What it needs to go on after a restart is in its storage.
 
-import { addressOf, channelKey, channelOf, encodeConversationSet, encodeRead, fromOf, tlvU64, tlvsOfSettings } from './codec.js';
+import { addressOf, channelKey, channelOf, encodeConversationSet, encodeRead, flagsByServer, fromOf, tlvU64, tlvsOfSettings } from './codec.js';
 import { PLATFORM_CLOCK, endingOf } from './connection.js';
 import { Groups } from './groups.js';
 import { Inbox } from './inbox.js';
@@ -437,7 +437,7 @@ export class PostriderClient extends EventTarget {
       const kept = tlvs.filter(({ tag }) => tag !== Tlv.READ);
       const from = fromOf(this.user, channel);
       this.#inbox.offer({
-        kind: ImageKind.MESSAGE, flags, seq, timeMs, channel, from, sender, number, tlvs: kept, body,
+        kind: ImageKind.MESSAGE, flags: flags | flagsByServer(kept), seq, timeMs, channel, from, sender, number, tlvs: kept, body,
       });
       this.#inbox.markRead(channel, tlvU64(tlvs, Tlv.READ) ?? 0);
       return;

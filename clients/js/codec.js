@@ -12,8 +12,8 @@ import { CodecError, Reader, Writer, crc32, readCounted, writeCounted } from './
 
 export {
   ChannelKind, SenderKind, addressOf, authorOf, channelKey, channelOf, decodeChannel, decodeImage, encodeChannel,
-  encodeImage, fromOf, groupChannel, isId, personChannel, idsTlv, requestSender, slotOf, textTlv, tlvBytes, tlvText,
-  tlvU32, tlvU64, u32Tlv, u64Tlv,
+  encodeImage, flagsByServer, fromOf, groupChannel, isId, personChannel, idsTlv, requestSender, slotOf, textTlv, tlvBytes,
+  tlvText, tlvU32, tlvU64, u32Tlv, u64Tlv,
 } from './image.js';
 export { decodeUsers, encodeUsers } from './fields.js';
 export * from './fields-groups.js';

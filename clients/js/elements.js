@@ -6,8 +6,9 @@ import { CodecError, Reader, Writer } from './wire.js';
 
 /**
  * @typedef {{ reaction: Uint8Array, count: number, own: boolean }} Reaction
- * @typedef {{ seq: number, edit: number, version: number, pinned: boolean, reactions: Reaction[] }} Made what later
- *   images made of the message `seq`; `edit` is the seq of its newest edit, 0 when it was not edited
+ * @typedef {{ seq: number, edit: number, version: number, pinned: boolean, answers: number, answered: number,
+ *   reactions: Reaction[] }} Made what later images made of the message `seq`; `edit` is the seq of its newest edit, 0 when it
+ *   was not edited, `answered` that of the newest of the `answers` in its thread
  * @typedef {{ image: Uint8Array } | { gap: { from: number, to: number, why: number } } | { made: Made }} SyncItem
  */
 
@@ -48,10 +49,12 @@ function readMade(r) {
   const edit = r.u64('edit');
   const version = r.u32('version');
   const pinned = readSwitch(r);
+  const answers = r.u32('answers');
+  const answered = r.u64('answered');
   const count = r.u8('reactions');
   if (seq === 0 || count > Limits.REACTIONS) throw new CodecError('what was made of a message', at);
   const reactions = Array.from({ length: count }, () => ({ reaction: readReaction(r), count: r.u32('count'), own: readSwitch(r) }));
-  return { seq, edit, version, pinned, reactions };
+  return { seq, edit, version, pinned, answers, answered, reactions };
 }
 
 /** @param {Reader} r @returns {SyncItem} */
@@ -79,12 +82,14 @@ export function writeSyncItem(w, item) {
     w.u64(item.gap.to);
     w.u8(item.gap.why);
   } else {
-    const { seq, edit, version, pinned, reactions } = item.made;
+    const { seq, edit, version, pinned, answers, answered, reactions } = item.made;
     w.u8(3);
     w.u64(seq);
     w.u64(edit);
     w.u32(version);
     w.u8(pinned ? 1 : 0);
+    w.u32(answers);
+    w.u64(answered);
     w.u8(reactions.length);
     for (const { reaction, count, own } of reactions) {
       w.bytes8(reaction);

@@ -110,7 +110,17 @@ export function encodeEditsQuery(channel, seq, afterSeq) {
   return encode(channel, seq, (w) => w.u64(afterSeq));
 }
 
-/** The answer of PINS and EDITS. @param {Uint8Array} fields */
+/** The fields of THREAD. @param {Uint8Array} fields */
+export function decodeThreadQuery(fields) {
+  return decode(fields, (r) => ({ ...readTarget(r), beforeSeq: r.u64('before') }));
+}
+
+/** @param {Channel} channel @param {number} root @param {number} beforeSeq 0 for the newest page */
+export function encodeThreadQuery(channel, root, beforeSeq) {
+  return encode(channel, root, (w) => w.u64(beforeSeq));
+}
+
+/** The answer of PINS, EDITS and THREAD. @param {Uint8Array} fields */
 export function decodeElementsPage(fields) {
   return decode(fields, (r) => ({ items: readCounted(r, () => readSyncItem(r)), more: readSwitch(r) }));
 }

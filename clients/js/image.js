@@ -2,7 +2,7 @@
 // Ids, channels, senders, TLVs and images: what packets are made of. An image is one byte string: the payload of RECV,
 // an element of SYNCED, and what the log holds.
 
-import { Limits, TlvForm } from './registry.js';
+import { ImageFlag, Limits, Tlv, TlvForm } from './registry.js';
 import { CodecError, Reader, Writer, crc32 } from './wire.js';
 
 /**
@@ -405,4 +405,10 @@ export function encodeImage(image) {
 /** Whether `image` may leave a server: sequenced, of a kind below 128, in a channel with conversations. @param {Image} image */
 export function isPublic(image) {
   return image.seq > 0 && image.kind < SERVER_ONLY_IMAGE && image.channel.kind !== ChannelKind.USER;
+}
+
+/** The flags that the server sets on a message for what its TLVs say. @param {TlvField[]} tlvs */
+export function flagsByServer(tlvs) {
+  const has = (/** @type {number} */ tag) => tlvs.some((tlv) => tlv.tag === tag);
+  return (has(Tlv.LIFETIME_MS) ? ImageFlag.EXPIRING : 0) | (has(Tlv.THREAD) ? ImageFlag.THREADED : 0);
 }

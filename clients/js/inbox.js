@@ -4,7 +4,7 @@
 // that this device holds.
 
 import { CodecError, ConversationFlag, authorOf, channelKey, decodeImage } from './codec.js';
-import { isAboutAnother, targetOf } from './made.js';
+import { targetOf, threadOf } from './made.js';
 import { ImageKind, Kind, Reason } from './registry.js';
 import { Stream } from './stream.js';
 
@@ -305,8 +305,8 @@ export class Inbox {
     for (let image = stream.take(); image !== null; image = stream.take()) {
       this.#touched.add(stream);
       this.#options.emit('message', { channel: image.channel, image, author: authorOf(image) });
-      if (!isAboutAnother(image)) continue;
-      const seq = targetOf(image);
+      const seq = targetOf(image) || threadOf(image);
+      if (seq === 0) continue;
       const made = stream.targets.get(seq);
       if (made !== null) this.#options.emit('made', { channel: image.channel, seq, made, image });
     }

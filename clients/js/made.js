@@ -16,6 +16,7 @@ import { ImageFlag, ImageKind, Tlv } from './registry.js';
  * @property {Content | null} edit the newest content, when it is not that of the image
  * @property {Reaction[]} reactions in the order in which they first came
  * @property {boolean} pinned
+ * @property {number} answers how many answers its thread has had
  * @typedef {{ through: number, base: Made | null, entries: Image[], made: Made }} Target `base` is what is known as of the
  *   seq `through`; null while the message has not come, and then only entries are here
  */
@@ -35,9 +36,14 @@ export function targetOf(image) {
   return tlvU64(image.tlvs, Tlv.TARGET) ?? 0;
 }
 
+/** The seq of the message in whose thread `image` is an answer; 0 for none. @param {Image} image */
+export function threadOf({ kind, flags, tlvs }) {
+  return kind === ImageKind.MESSAGE && (flags & ImageFlag.THREADED) !== 0 ? (tlvU64(tlvs, Tlv.THREAD) ?? 0) : 0;
+}
+
 /** What is made of a message that nobody has touched. @returns {Made} */
 export function untouched() {
-  return { erased: false, erasedBy: '', version: 0, edit: null, reactions: [], pinned: false };
+  return { erased: false, erasedBy: '', version: 0, edit: null, reactions: [], pinned: false, answers: 0 };
 }
 
 /** What the body of REACTED or PINNED says. @param {Uint8Array} body */
@@ -46,9 +52,9 @@ export function decodeSwitch(body) {
 }
 
 /** @param {import('./elements.js').Made} told @returns {Made} */
-function madeOf({ version, pinned, reactions }) {
+function madeOf({ version, pinned, answers, reactions }) {
   const counts = reactions.map(({ reaction, count, own }) => ({ reaction: UTF8.decode(reaction), count, own }));
-  return { ...untouched(), version, pinned, reactions: counts };
+  return { ...untouched(), version, pinned, answers, reactions: counts };
 }
 
 export class Targets {
@@ -87,9 +93,9 @@ export class Targets {
     this.#put(image.seq, this.#fold({ through, base, entries, made: base }));
   }
 
-  /** Takes an entry about a message, whether that has come or not. @param {Image} image @returns {number} the seq of the message */
+  /** Takes an entry about a message, or an answer in its thread, whether that has come or not. @param {Image} image @returns {number} the seq of the message */
   apply(image) {
-    const seq = targetOf(image);
+    const seq = targetOf(image) || threadOf(image);
     const target = this.#targets.get(seq) ?? { through: 0, base: null, entries: [], made: untouched() };
     if (seq === 0 || image.seq <= target.through || target.entries.some((known) => known.seq === image.seq)) return seq;
     target.entries = [...target.entries, detached(image)].sort((a, b) => a.seq - b.seq);
@@ -120,6 +126,7 @@ export class Targets {
 
   /** @param {Made} made @param {Image} image */
   #fold1(made, image) {
+    if (image.kind === ImageKind.MESSAGE) made.answers += 1;
     if (image.kind === ImageKind.PINNED) made.pinned = decodeSwitch(image.body).isOn;
     if (made.erased) return;
     if (image.kind === ImageKind.REVOKED) {

@@ -6,6 +6,7 @@ import { pages } from './caller.js';
 import { decodeBadge, decodeReceiptsPage, encodeReceiptsQuery } from './fields-marks.js';
 import {
   decodeElementsPage, encodeEdit, encodeEditsQuery, encodeHide, encodePin, encodePinsQuery, encodeReact, encodeRevoke,
+  encodeThreadQuery,
 } from './fields-targets.js';
 import { decodeImage, idsTlv, textTlv } from './image.js';
 import { Method, Tlv } from './registry.js';
@@ -71,6 +72,18 @@ export class Messages {
   async edits(channel, seq) {
     const items = await this.#elements(Method.EDITS, (after) => encodeEditsQuery(channel, seq, after));
     return items.flatMap((item) => ('image' in item ? [decodeImage(item.image)] : []));
+  }
+
+  /**
+   * The answers in a thread, ascending, a page of the newest ones.
+   * @param {Channel} channel @param {number} root the message that began it
+   * @param {number} [before] the first seq of the page behind; 0 for the newest page
+   * @returns {Promise<{ images: Image[], more: boolean }>} `more`: there are earlier ones
+   */
+  async thread(channel, root, before = 0) {
+    const { items, more } = decodeElementsPage(await this.#caller.ask(Method.THREAD, encodeThreadQuery(channel, root, before)));
+    const images = this.#caller.told(channel, items).flatMap((item) => ('image' in item ? [item.image] : []));
+    return { images, more };
   }
 
   /**

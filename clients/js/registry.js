@@ -293,6 +293,8 @@ export const Method = Object.freeze({
   PINS: 35,
   /** The versions of an edited message. */
   EDITS: 36,
+  /** The answers in a thread, a page at a time. */
+  THREAD: 37,
   /** Changes the caller's profile and privacy settings. */
   PROFILE_SET: 40,
   /** Profiles of users. */
@@ -369,6 +371,8 @@ export const ImageFlag = Object.freeze({
   ERASED: 32,
   /** It goes away when its time and the TLV LIFETIME_MS say. */
   EXPIRING: 64,
+  /** It is an answer in the thread that its TLV THREAD names; set by the server. */
+  THREADED: 256,
 });
 
 /** Why seqs of an interval have no image. */
@@ -409,7 +413,7 @@ export const Tlv = Object.freeze({
   TRACEPARENT: 0x0002,
   /** The seq of the message that this one answers. */
   REPLY_TO: 0x0003,
-  /** The seq of the message that began the thread of this one. */
+  /** The seq of the message that began the thread in which this one is an answer. */
   THREAD: 0x0004,
   /** The users mentioned, ascending, each once. */
   MENTIONS: 0x0005,

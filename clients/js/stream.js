@@ -4,7 +4,7 @@
 
 import { fromBase64, toBase64 } from './base64.js';
 import { CodecError, ConversationFlag, authorOf, decodeImage, decodeUsers, encodeImage } from './codec.js';
-import { isAboutAnother, mentions, targetOf, Targets } from './made.js';
+import { isAboutAnother, mentions, targetOf, Targets, threadOf } from './made.js';
 import { ImageFlag, ImageKind } from './registry.js';
 import { Unread } from './unread.js';
 
@@ -169,6 +169,7 @@ export class Stream {
     if (isAboutAnother(image)) this.#about(image);
     else this.#preview(image);
     if (image.kind === ImageKind.MESSAGE) this.targets.hold(image, image.seq, null);
+    if (threadOf(image) > 0) this.targets.apply(image);
     const counts = image.kind === ImageKind.MESSAGE && (image.flags & (ImageFlag.COUNTABLE | ImageFlag.ERASED)) === ImageFlag.COUNTABLE;
     if (counts && image.seq > this.read && authorOf(image) !== this.#user) {
       this.#unread.add(image.seq, mentions(image, this.#user));

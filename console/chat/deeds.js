@@ -26,7 +26,7 @@ export class Deeds {
   /**
    * @param {PostriderClient} client @param {import('./facts.js').Facts} facts
    * @param {{ channel: () => Channel | null, reply: (message: Message) => void, edit: (message: Message) => void,
-   *   jump: (seq: number) => void, readers: (seq: number) => void, render: () => void }} thread
+   *   jump: (seq: number) => void, readers: (seq: number) => void, answers: (seq: number) => void, render: () => void }} thread
    */
   constructor(client, facts, thread) {
     this.#client = client;
@@ -47,6 +47,11 @@ export class Deeds {
   /** @param {Message} message */
   readers(message) {
     this.#thread.readers(message.seq);
+  }
+
+  /** @param {number} seq */
+  openThread(seq) {
+    this.#thread.answers(seq);
   }
 
   /** @param {import('./client/outbox.js').Command} command */
@@ -83,6 +88,7 @@ export class Deeds {
     const items = [];
     if (!content.isErased) {
       items.push({ icon: 'reply', text: 'Reply', act: () => this.reply(message) });
+      items.push({ icon: 'thread', text: 'Answer in thread', act: () => this.openThread(content.thread || seq) });
       items.push({ icon: 'smile', text: 'React', act: () => this.pickReaction(message, anchor) });
       if (text !== null) items.push({ icon: 'copy', text: 'Copy text', act: () => this.#copy(text) });
       if (isOwn && text !== null) items.push({ icon: 'edit', text: 'Edit', act: () => this.#thread.edit(message) });

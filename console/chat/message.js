@@ -13,7 +13,7 @@ import { ERASED, clockTime, fullTime, sizeOf, snippet, textOf, why } from './wor
  * @typedef {import('./client/made.js').Made} Made
  * @typedef {import('./client/outbox.js').Command} Command
  * @typedef {{ body: Uint8Array, tlvs: TlvField[], flags: number, version: number, isErased: boolean, isEdited: boolean,
- *   replyTo: number }} Content
+ *   replyTo: number, thread: number }} Content `thread`: the seq of the message in whose thread it is an answer
  * @typedef {object} Message
  * @property {string} key
  * @property {number} seq 0 while it is not stored
@@ -39,6 +39,7 @@ import { ERASED, clockTime, fullTime, sizeOf, snippet, textOf, why } from './wor
  * @property {(message: Message, reaction: string, isOn: boolean) => void} react
  * @property {(seq: number) => void} jump
  * @property {(message: Message) => void} readers
+ * @property {(seq: number) => void} openThread
  * @property {(command: Command) => void} retry
  * @property {(command: Command) => void} discard
  */
@@ -65,16 +66,18 @@ export function contentOf({ body, tlvs, flags }, made) {
     isErased,
     isEdited: !isErased && (version > 0 || (flags & ImageFlag.EDITED) !== 0),
     replyTo: tlvU64(tlvs, Tlv.REPLY_TO) ?? 0,
+    thread: tlvU64(tlvs, Tlv.THREAD) ?? 0,
   };
 }
 
 /** @param {Message} message @param {Progress} progress @param {boolean} isFirst @param {boolean} isLast of a run of one author @param {Surroundings} around */
 export function lookOf(message, progress, isFirst, isLast, around) {
   const { content, made, command, author } = message;
-  const quote = content.replyTo === 0 ? null : around.quoted(content.replyTo);
+  const quoted = content.replyTo || content.thread;
+  const quote = quoted === 0 ? null : around.quoted(quoted);
   const reactions = made?.reactions.map(({ reaction, count, own }) => [reaction, count, own]);
   return JSON.stringify([
-    isFirst, isLast, progress, command?.reason, content.isErased, content.version, made?.pinned, reactions, quote, around.isOpen,
+    isFirst, isLast, progress, command?.reason, content.isErased, content.version, made?.pinned, made?.answers, reactions, quote, around.isOpen,
     isFirst && around.isGroup ? around.nameOf(author) : '', around.readBy(message),
   ]);
 }
@@ -95,6 +98,9 @@ export function buildMessage(message, progress, isFirst, isLast, around) {
   if (command === null && seq > 0 && around.isOpen) line.append(buildTools(message, around));
   row.append(line);
   if (made !== null && made.reactions.length > 0 && !content.isErased) row.append(buildReactions(message, made, around));
+  if (made !== null && made.answers > 0 && !content.isErased) {
+    row.append(makeButton('answers', made.answers === 1 ? '1 answer' : `${made.answers} answers`, () => around.deeds.openThread(seq)));
+  }
   const readBy = around.readBy(message);
   if (readBy !== '') row.append(makeButton('readers', readBy, () => around.deeds.readers(message)));
   if (command !== null && progress !== 'waiting') row.append(buildTrouble(command, around));
@@ -104,7 +110,8 @@ export function buildMessage(message, progress, isFirst, isLast, around) {
 /** @param {Message} message @param {Progress | null} progress null for others' @param {Surroundings} around */
 function buildBubble({ content, isShown, timeMs, made }, progress, around) {
   const bubble = make('div', 'bubble');
-  if (content.replyTo > 0 && !content.isErased) bubble.append(buildQuote(content.replyTo, around));
+  if (content.replyTo > 0 && !content.isErased) bubble.append(buildQuote(content.replyTo, () => around.deeds.jump(content.replyTo), around));
+  else if (content.thread > 0 && !content.isErased) bubble.append(buildQuote(content.thread, () => around.deeds.openThread(content.thread), around));
   const text = isShown ? textOf(content.body, content.tlvs) : null;
   if (content.isErased) bubble.append(make('p', 'text is-erased', ERASED));
   else if (text === null) bubble.append(make('p', 'text is-bytes', sizeOf(content.body)));
@@ -121,15 +128,15 @@ function buildBubble({ content, isShown, timeMs, made }, progress, around) {
   return bubble;
 }
 
-/** @param {number} seq @param {Surroundings} around */
-function buildQuote(seq, around) {
+/** @param {number} seq @param {() => void} act @param {Surroundings} around */
+function buildQuote(seq, act, around) {
   const known = around.quoted(seq);
   const quote = make('button', 'quote',
     make('span', 'quote-author', known === null ? 'A message' : known.author === around.me ? 'You' : around.nameOf(known.author)),
     make('span', known?.isErased ? 'quote-text is-erased' : 'quote-text', known?.text ?? 'from before'));
   quote.type = 'button';
   quote.title = 'Go to that message';
-  quote.addEventListener('click', () => around.deeds.jump(seq));
+  quote.addEventListener('click', act);
   return quote;
 }
 

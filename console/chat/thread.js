@@ -4,6 +4,7 @@
 import { authorOf, channelKey } from './client/codec.js';
 import { ImageKind } from './client/registry.js';
 import { Compose } from './compose.js';
+import { Answers } from './answers.js';
 import { Deeds } from './deeds.js';
 import { Rows, byId, makeButton } from './dom.js';
 import { Head } from './head.js';
@@ -40,6 +41,7 @@ export class Thread {
   #head;
   #pins;
   #receipts;
+  #answers;
   #deeds;
   /** Whether one may write. */
   #isOpen = true;
@@ -56,6 +58,7 @@ export class Thread {
     this.#head = new Head(client, facts);
     this.#receipts = new Receipts(client, facts, () => this.render());
     this.#pins = new Pins(client, facts, (seq) => this.#jump(seq));
+    this.#answers = new Answers(client, facts, () => this.#sent());
     this.#compose = new Compose(client, facts, {
       sent: () => this.#sent(),
       grew: () => this.#keepEnd(),
@@ -67,6 +70,7 @@ export class Thread {
       reply: (message) => this.#compose.reply(message),
       edit: (message) => this.#compose.edit(message),
       jump: (seq) => this.#jump(seq),
+      answers: (seq) => this.#timeline && this.#answers.show(this.#timeline.channel, seq, this.#isOpen),
       readers: (seq) => this.#timeline && this.#receipts.show(this.#timeline.channel, seq),
       render: () => this.render(),
     });
@@ -128,6 +132,7 @@ export class Thread {
   came(channel, image) {
     const timeline = this.#timeline;
     if (timeline === null || channelKey(channel) !== channelKey(timeline.channel)) return;
+    this.#answers.came(channel, image);
     if (image.kind === ImageKind.PINNED || image.kind === ImageKind.REVOKED) this.#pins.refresh();
     if (image.kind === ImageKind.MESSAGE && authorOf(image) === this.#client.user) this.#receipts.refreshSoon(timeline);
   }

@@ -477,6 +477,8 @@ pub enum Method {
     Pins = 35,
     /// The versions of an edited message.
     Edits = 36,
+    /// The answers in a thread, a page at a time.
+    Thread = 37,
     /// Changes the caller's profile and privacy settings.
     ProfileSet = 40,
     /// Profiles of users.
@@ -505,7 +507,7 @@ pub enum Method {
 
 impl Method {
     /// Every row, by number.
-    pub const ALL: [Self; 40] = [
+    pub const ALL: [Self; 41] = [
         Self::GroupCreate,
         Self::GroupAdd,
         Self::GroupRemove,
@@ -534,6 +536,7 @@ impl Method {
         Self::Hide,
         Self::Pins,
         Self::Edits,
+        Self::Thread,
         Self::ProfileSet,
         Self::Profiles,
         Self::Devices,
@@ -580,6 +583,7 @@ impl Method {
             34 => Some(Self::Hide),
             35 => Some(Self::Pins),
             36 => Some(Self::Edits),
+            37 => Some(Self::Thread),
             40 => Some(Self::ProfileSet),
             41 => Some(Self::Profiles),
             42 => Some(Self::Devices),
@@ -634,6 +638,7 @@ impl Method {
             Self::Hide => "HIDE",
             Self::Pins => "PINS",
             Self::Edits => "EDITS",
+            Self::Thread => "THREAD",
             Self::ProfileSet => "PROFILE_SET",
             Self::Profiles => "PROFILES",
             Self::Devices => "DEVICES",
@@ -689,6 +694,7 @@ impl Method {
             | Self::Blocked
             | Self::Pins
             | Self::Edits
+            | Self::Thread
             | Self::Profiles
             | Self::Devices
             | Self::Usage
@@ -932,6 +938,8 @@ pub mod image_flag {
     pub const ERASED: u16 = 1 << 5;
     /// It goes away when its time and the TLV LIFETIME_MS say.
     pub const EXPIRING: u16 = 1 << 6;
+    /// It is an answer in the thread that its TLV THREAD names; set by the server.
+    pub const THREADED: u16 = 1 << 8;
 }
 
 /// Tags of TLVs.
@@ -942,7 +950,7 @@ pub mod tag {
     pub const TRACEPARENT: u16 = 0x0002;
     /// The seq of the message that this one answers.
     pub const REPLY_TO: u16 = 0x0003;
-    /// The seq of the message that began the thread of this one.
+    /// The seq of the message that began the thread in which this one is an answer.
     pub const THREAD: u16 = 0x0004;
     /// The users mentioned, ascending, each once.
     pub const MENTIONS: u16 = 0x0005;

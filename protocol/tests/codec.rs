@@ -145,13 +145,18 @@ fn made() -> impl Strategy<Value = Made> {
         is_own,
     });
     let numbers = (1..=MAX_INTEGER, integer(), any::<u32>(), any::<bool>());
-    (numbers, vec(reaction, 0..=20)).prop_map(|((seq, edit, version, is_pinned), reactions)| Made {
-        seq,
-        edit,
-        version,
-        is_pinned,
-        reactions,
-    })
+    let thread = (any::<u32>(), integer());
+    (numbers, thread, vec(reaction, 0..=20))
+        .prop_map(|(numbers, (answers, answered), reactions)| made_of(numbers, answers, answered, reactions))
+}
+
+fn made_of(
+    (seq, edit, version, is_pinned): (u64, u64, u32, bool),
+    answers: u32,
+    answered: u64,
+    reactions: Vec<Reaction>,
+) -> Made {
+    Made { seq, edit, version, is_pinned, answers, answered, reactions }
 }
 
 fn synced() -> impl Strategy<Value = Packet> {

@@ -29,6 +29,7 @@ macro_rules! client {
 }
 
 static FILES: &[(&str, &[u8])] = &[
+    page!("answers.js"),
     page!("banner.js"),
     page!("chat.css"),
     page!("chat.js"),

@@ -95,6 +95,7 @@ impl Reader {
             Some(Method::GroupInfo) => self.group_info(asker, fields)?,
             Some(Method::GroupRequests) => self.group_requests(asker, fields)?,
             Some(Method::Pins) => self.pins(asker, fields, now_ms)?,
+            Some(Method::Thread) => self.thread(asker, fields, now_ms)?,
             Some(Method::Edits) => self.edits(asker, fields, now_ms)?,
             Some(Method::Badge) => answer(self.badge(asker, fields, now_ms))?,
             Some(Method::Receipts) => answer(self.receipts(asker, fields))?,

@@ -109,7 +109,8 @@ impl Reading<'_> {
     /// A message with what was made of it, as far as the user may see that.
     fn followed(&self, mut image: Image, row: &TargetRow) -> Result<Shown, StoreError> {
         let seq = image.seq;
-        let mut made = Made { seq, edit: 0, version: 0, is_pinned: false, reactions: Vec::new() };
+        let mut made =
+            Made { seq, edit: 0, version: 0, is_pinned: false, answers: 0, answered: 0, reactions: Vec::new() };
         for &edit in row.edits.iter().rev().filter(|&&edit| self.view.may_see(edit)) {
             let found = self.reader.lookup.image(self.asker.tenant, self.channel, edit)?;
             let Some(Found::Image(bytes)) = found else { continue };
@@ -122,7 +123,10 @@ impl Reading<'_> {
         if self.view.may_see(row.reacted) && !row.reactions.is_empty() {
             made.reactions = self.reactions(seq, row)?;
         }
-        let is_worth_telling = made.edit > 0 || made.is_pinned || !made.reactions.is_empty();
+        if self.view.may_see(row.answered) {
+            (made.answers, made.answered) = (row.answers, row.answered);
+        }
+        let is_worth_telling = made.edit > 0 || made.answers > 0 || made.is_pinned || !made.reactions.is_empty();
         Ok(Shown::Image(written(&image), is_worth_telling.then_some(made)))
     }
 
@@ -266,6 +270,44 @@ impl Reader {
                 None => {}
             }
         }
+        Ok(Answer::Fields(page.encode().into()))
+    }
+}
+
+impl Reader {
+    /// The answer to THREAD.
+    pub(super) fn thread(&self, asker: &Asker, fields: Bytes, now_ms: u64) -> Result<Answer, StoreError> {
+        let (channel, root, before) = match targets::read_thread(fields) {
+            Ok(asked) => asked,
+            Err(error) => return Ok(error.into()),
+        };
+        let channel = &channel;
+        let Some(view) = self.row(asker, channel)? else { return Ok(Answer::no_channel()) };
+        let end_ms = self.end(asker.tenant, channel)?.map_or(0, |end| end.time_ms);
+        let reading = Reading { reader: self, asker, channel, view: &view, now_ms: self.expiry_ms(now_ms, end_ms) };
+        let mut before = if before == 0 { u64::MAX } else { before };
+        let mut page = Elements::default();
+        let most = self.limits.page_max;
+        // Answers that the user may not see make no page short.
+        'pages: loop {
+            let seqs = self.lookup.answers(asker.tenant, channel, root, (before, most + 1))?;
+            for &seq in &seqs {
+                let Some(Shown::Image(image, made)) = self.shown(&reading, seq)? else { continue };
+                if page.images.len() == most {
+                    page.more = true;
+                    break 'pages;
+                }
+                if !page.take(image, made) {
+                    break 'pages;
+                }
+            }
+            match seqs.last() {
+                Some(&last) if seqs.len() > most => before = last,
+                _ => break,
+            }
+        }
+        page.images.reverse();
+        page.made.reverse();
         Ok(Answer::Fields(page.encode().into()))
     }
 }

@@ -3,9 +3,9 @@
 use std::collections::BTreeSet;
 use std::sync::{Arc, atomic::Ordering};
 
-use postrider_protocol::{Channel, ChannelKind, Id, Image, Reason};
+use postrider_protocol::{Channel, ChannelKind, Id, Image, ImageKind, Reason, image_flag};
 use postrider_storage::{
-    ConversationRow, OfState, RequestRow, StateKey, StateRow, Store, StoreError, UserRow, fold, plant,
+    ConversationRow, Found, OfState, RequestRow, StateKey, StateRow, Store, StoreError, UserRow, fold, plant,
 };
 
 use super::{
@@ -192,6 +192,14 @@ impl Case<'_> {
     pub(super) fn sees(&self, seq: u64) -> Result<bool, StoreError> {
         let is_there = seq > 0 && seq <= self.parts.channel.head;
         Ok(is_there && self.conversation(&self.origin.user)?.is_some_and(|view| view.may_see(seq)))
+    }
+
+    /// Whether `seq` is a committed message and no answer in a thread.
+    pub(super) fn begins_threads(&self, seq: u64) -> Result<bool, StoreError> {
+        let found = self.lookup.image(self.origin.tenant, &self.parts.channel.channel, seq)?;
+        let Some(Found::Image(image) | Found::Erased(image)) = found else { return Ok(false) };
+        let Ok(image) = Image::decode(image) else { return Ok(false) };
+        Ok(image.kind == ImageKind::Message.number() && image.flags & image_flag::THREADED == 0)
     }
 
     /// The time that an entry would get now: never before that of the slot's last one, whatever the clock says.

@@ -160,8 +160,9 @@ impl Decider {
         };
         let message = ImageKind::Message.number();
         let numbers = (packet.number, packet.oldest);
-        let expiring = if tlvs.get(tag::LIFETIME_MS).is_some() { image_flag::EXPIRING } else { 0 };
-        let flags = packet.flags | expiring;
+        let flag = |tag, flag| if tlvs.get(tag).is_some() { flag } else { 0 };
+        let flags =
+            packet.flags | flag(tag::LIFETIME_MS, image_flag::EXPIRING) | flag(tag::THREAD, image_flag::THREADED);
         let mut draft = Draft::new(message, numbers, flags, &packet.channel, tlvs, &packet.body);
         let Some(mut case) = self.case(origin, draft.channel, true, late)? else { return Ok(Outcome::elsewhere()) };
         if let Some(outcome) = case.admit(&draft) {
@@ -171,13 +172,8 @@ impl Decider {
             Ok(audience) => audience,
             Err(refusal) => return Ok(Outcome::Refused(refusal)),
         };
-        let named: &[u16] = if tlvs.is_empty() { &[] } else { &[tag::REPLY_TO, tag::THREAD] };
-        for &tag in named {
-            if let Some(seq) = tlvs.get_u64(tag)
-                && !case.sees(seq)?
-            {
-                return Ok(Outcome::Refused(Refusal::new(Reason::NoTarget, "it answers no message of the channel")));
-            }
+        if !tlvs.is_empty() && !answers_what_is_there(&case, tlvs)? {
+            return Ok(Outcome::Refused(Refusal::new(Reason::NoTarget, "it answers no message of the channel")));
         }
         if let (true, Audience::Members(group)) = (packet.flags & image_flag::MENTION_ALL != 0, &audience)
             && group.members.get(&origin.user).is_none_or(|row| row.role == 0)
@@ -210,4 +206,16 @@ impl Decider {
         let (store, lookup, rules, decided) = (&*self.store, &self.lookup, &*self.rules, &mut self.decided);
         Ok(Some(Case { store, lookup, rules, now: self.now, decided, origin, late, slot: number, parts }))
     }
+}
+
+/// Whether what a message answers, if it answers anything, is there for its author: any entry, and as the beginning of a
+/// thread a message that is no answer in a thread itself.
+fn answers_what_is_there(case: &Case<'_>, tlvs: &Tlvs) -> Result<bool, StoreError> {
+    for tag in [tag::REPLY_TO, tag::THREAD] {
+        let Some(seq) = tlvs.get_u64(tag) else { continue };
+        if !case.sees(seq)? || tag == tag::THREAD && !case.begins_threads(seq)? {
+            return Ok(false);
+        }
+    }
+    Ok(true)
 }

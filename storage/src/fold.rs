@@ -105,6 +105,13 @@ pub fn target_of(image: &Image) -> u64 {
     image.tlvs.get_u64(tag::TARGET).unwrap_or_default()
 }
 
+/// The seq of the message in whose thread a message is an answer; none when it is no answer.
+#[must_use]
+pub fn thread_of(image: &Image) -> Option<u64> {
+    let is_answer = image.kind == ImageKind::Message.number() && image.flags & image_flag::THREADED != 0;
+    image.tlvs.get_u64(tag::THREAD).filter(|_| is_answer)
+}
+
 /// When a message goes away, milliseconds since 1970; 0 when it does not, and for what is no message.
 #[must_use]
 pub fn expires_ms(image: &Image) -> u64 {
@@ -193,6 +200,9 @@ pub fn changed(image: &Image, read: u64) -> Vec<StateKey> {
             } else if mark_of(read) > 0 {
                 of_author(&mut keys);
             }
+            if let Some(root) = thread_of(image) {
+                keys.extend([StateKey::Target(root), StateKey::Answer(root, image.seq)]);
+            }
         }
         Some(ImageKind::Edited) => keys.push(StateKey::Target(target_of(image))),
         Some(ImageKind::Reacted) => {
@@ -238,6 +248,7 @@ pub fn apply(key: &StateKey, row: &mut Option<StateRow>, position: u64, image: &
         StateKey::Request(_) => within(row, |row: &mut Option<_>| group::apply_request(row, position, image)),
         StateKey::Target(_) => within(row, |row: &mut Option<_>| target::apply(row, position, image, read)),
         StateKey::Reaction(..) => within(row, |row: &mut Option<_>| target::apply_reaction(row, position, image)),
+        StateKey::Answer(..) => within(row, |row: &mut Option<_>| target::apply_answer(row, position)),
         StateKey::Pins => within(row, |row: &mut Option<_>| target::apply_pins(row, position, image)),
         StateKey::User => within(row, |row: &mut Option<_>| person::apply(row, position, image)),
         StateKey::Device(device) => {
@@ -265,7 +276,7 @@ pub(crate) fn is_more_than_a_message(head: &Head<'_>, read: u64) -> bool {
     head.kind != ImageKind::Message.number()
         || mark_of(read) > 0
         || head.is_person() && head.seq == 1
-        || head.flags & image_flag::EXPIRING != 0
+        || head.flags & (image_flag::EXPIRING | image_flag::THREADED) != 0
 }
 
 impl ChannelRow {

@@ -125,6 +125,10 @@ pub struct TargetRow {
     pub is_pinned: bool,
     /// The seq of the last entry about its pin.
     pub pinned: u64,
+    /// How many answers its thread has had.
+    pub answers: u32,
+    /// The seq of the newest of them.
+    pub answered: u64,
     /// The position of the last entry it covers.
     pub position: u64,
 }
@@ -143,6 +147,13 @@ pub struct ReactionRow {
     /// In the order in which they came.
     pub reactions: Vec<Bytes>,
     /// The position of the last entry it covers.
+    pub position: u64,
+}
+
+/// That a message is an answer in a thread.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct AnswerRow {
+    /// The position of its entry.
     pub position: u64,
 }
 

@@ -5,8 +5,8 @@ use bytes::Bytes;
 use postrider_protocol::{DecodeError, Id, Reader, Tlvs, Writer};
 
 use crate::{
-    Contact, ConversationRow, Cursor, DeviceRow, GroupRow, MemberRow, PinsRow, ReactionRow, RequestRow, Span,
-    StoreError, TargetRow, UserRow, Waiting,
+    AnswerRow, Contact, ConversationRow, Cursor, DeviceRow, GroupRow, MemberRow, PinsRow, ReactionRow, RequestRow,
+    Span, StoreError, TargetRow, UserRow, Waiting,
     codec::Row,
     table::{self, Table},
 };
@@ -32,6 +32,8 @@ pub enum StateKey {
     Target(u64),
     /// A user's reactions to a message, by seq.
     Reaction(u64, Id),
+    /// An answer in the thread of a message: both seqs.
+    Answer(u64, u64),
 }
 
 /// A row; each tells the position it covers.
@@ -47,6 +49,7 @@ pub enum StateRow {
     Device(DeviceRow),
     Target(TargetRow),
     Reaction(ReactionRow),
+    Answer(AnswerRow),
 }
 
 impl StateKey {
@@ -61,6 +64,7 @@ impl StateKey {
             Self::Device(_) => Table::Device,
             Self::Target(_) => Table::Target,
             Self::Reaction(..) => Table::Reaction,
+            Self::Answer(..) => Table::Answer,
         }
     }
 
@@ -77,6 +81,11 @@ impl StateKey {
             Self::Reaction(seq, user) => {
                 key.u64(*seq);
                 key.bytes8(user.as_bytes());
+            }
+            // The newest comes first.
+            Self::Answer(root, seq) => {
+                key.u64(*root);
+                key.u64(!*seq);
             }
         }
         key
@@ -126,7 +135,7 @@ macro_rules! of_state {
 
 of_state!(
     Group GroupRow, Pins PinsRow, User UserRow, Member MemberRow, Conversation ConversationRow, Request RequestRow,
-    Device DeviceRow, Target TargetRow, Reaction ReactionRow
+    Device DeviceRow, Target TargetRow, Reaction ReactionRow, Answer AnswerRow
 );
 
 fn write_spans(out: &mut Vec<u8>, spans: &[Span]) {
@@ -252,6 +261,8 @@ impl Row for TargetRow {
         out.u64(self.reacted);
         out.u8(u8::from(self.is_pinned));
         out.u64(self.pinned);
+        out.u32(self.answers);
+        out.u64(self.answered);
         out.u64(self.position);
     }
 
@@ -268,6 +279,8 @@ impl Row for TargetRow {
             reacted: r.u64("reacted")?,
             is_pinned: read_flag(r)?,
             pinned: r.u64("pinned")?,
+            answers: r.u32("answers")?,
+            answered: r.u64("answered")?,
             position: r.u64("position")?,
         })
     }
@@ -283,6 +296,16 @@ impl Row for ReactionRow {
     fn read(r: &mut Reader) -> Result<Self, DecodeError> {
         let reactions = (0..r.u8("reactions")?).map(|_| r.bytes8("reaction")).collect::<Result<_, _>>()?;
         Ok(Self { reactions, position: r.u64("position")? })
+    }
+}
+
+impl Row for AnswerRow {
+    fn write(&self, out: &mut Vec<u8>) {
+        out.u64(self.position);
+    }
+
+    fn read(r: &mut Reader) -> Result<Self, DecodeError> {
+        Ok(Self { position: r.u64("position")? })
     }
 }
 

@@ -140,6 +140,27 @@ impl Store {
         Ok(targets)
     }
 
+    /// The answers in the thread of `root`, from the newest below `before` on, at most `most`.
+    ///
+    /// # Errors
+    /// See [`StoreError`].
+    pub fn answers(
+        &self,
+        tenant: u32,
+        channel: &Channel,
+        root: u64,
+        (before, most): (u64, usize),
+    ) -> Result<Vec<u64>, StoreError> {
+        let start = StateKey::Answer(root, before.saturating_sub(1)).encode(tenant, channel.as_bytes());
+        let (prefix, _) = start.split_at(start.len().saturating_sub(8));
+        let mut answers = Vec::new();
+        self.kv.scan_from(prefix, &start, &mut |key, _| {
+            answers.push(!be64(key, prefix.len()));
+            Ok(answers.len() < most)
+        })?;
+        Ok(answers)
+    }
+
     /// The rows of a channel in one table whose keys end with an id above `above`, ascending by id.
     fn by_id<R: Row>(
         &self,

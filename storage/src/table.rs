@@ -4,7 +4,7 @@
 use postrider_protocol::{Id, Sender, Writer};
 
 /// How many tables there are.
-pub(crate) const TABLES: usize = 18;
+pub(crate) const TABLES: usize = 19;
 
 /// A table; its number is the first byte of its keys.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -46,6 +46,8 @@ pub(crate) enum Table {
     Device = 17,
     /// Time, tenant, channel, seq → nothing: the message is to be erased on disk from that time on.
     Erase = 18,
+    /// Tenant, channel, seq of a message, complement of the seq of an answer in its thread → the answer.
+    Answer = 19,
 }
 
 impl Table {
@@ -68,10 +70,11 @@ impl Table {
         Self::User,
         Self::Device,
         Self::Erase,
+        Self::Answer,
     ];
 
     /// Those that entries are folded into and that a snapshot has, in the order in which it has them.
-    pub(crate) const STATE: [Self; 12] = [
+    pub(crate) const STATE: [Self; 13] = [
         Self::Channel,
         Self::Member,
         Self::Conversation,
@@ -79,6 +82,7 @@ impl Table {
         Self::Request,
         Self::Target,
         Self::Reaction,
+        Self::Answer,
         Self::Pins,
         Self::User,
         Self::Device,
@@ -113,6 +117,7 @@ impl Table {
             "user",
             "device",
             "erase",
+            "answer",
         ];
         let number = key.first().copied().unwrap_or_default();
         NAMES.get(usize::from(number).wrapping_sub(1)).copied().unwrap_or("unknown")

@@ -45,6 +45,7 @@ mod shutdown;
 mod slow_consumer;
 mod storage_dir;
 mod tenants;
+mod threads;
 mod timeouts;
 mod unread;
 mod websocket;

@@ -1,10 +1,10 @@
 //! What every user is told, against the model.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use postrider_protocol::{
     GapReason, Image, ImageKind, Method, Reason, UNREAD_EXACT, image_flag,
-    packet::{Conversation, MembersPage, SyncItem, conversation_flag, groups},
+    packet::{Conversation, ElementsPage, MembersPage, SyncItem, conversation_flag, groups, targets},
 };
 
 use super::{
@@ -19,8 +19,9 @@ enum Seen {
     Gap(GapReason),
 }
 
-/// What was made of a message: the seq of its newest edit, its version, whether it is pinned, its reactions.
-type Made = (u64, u32, bool, Vec<(String, u32, bool)>);
+/// What was made of a message: the seq of its newest edit, its version, whether it is pinned, how many answers it has and
+/// the newest, its reactions.
+type Made = (u64, u32, bool, (u32, u64), Vec<(String, u32, bool)>);
 
 impl World<'_> {
     /// Everything that users see is what the model says.
@@ -140,7 +141,8 @@ impl World<'_> {
                             let text = String::from_utf8(reaction.reaction.to_vec()).unwrap();
                             (text, reaction.count, reaction.is_own)
                         });
-                        made.insert(it.seq, (it.edit, it.version, it.is_pinned, reactions.collect()));
+                        let thread = (it.answers, it.answered);
+                        made.insert(it.seq, (it.edit, it.version, it.is_pinned, thread, reactions.collect()));
                     }
                 }
             }
@@ -160,6 +162,25 @@ impl World<'_> {
             assert_eq!(*got, want, "seq {seq} of {place:?} as user {user} sees it: {item:?}");
         }
         self.compare_made(user, place, told.head, &made);
+        self.compare_threads(at, user, place);
+    }
+
+    fn compare_threads(&mut self, at: usize, user: User, place: Place) {
+        let channel = self.model.channels[&place].clone();
+        let roots: BTreeSet<u64> = channel.items.iter().map(|item| item.thread).filter(|root| *root > 0).collect();
+        for root in roots {
+            let mut fields = Vec::new();
+            targets::write_thread(&mut fields, &self.channel(place), root, 0);
+            let reply = self.devices[at].client.call(Method::Thread, fields.into());
+            let page = ElementsPage::decode(reply.fields).unwrap();
+            let images = page.items.into_iter().filter_map(|item| match item {
+                SyncItem::Image(bytes) => Some(Image::decode(bytes).unwrap().seq),
+                _ => None,
+            });
+            let is_there = |seq: &u64| matches!(self.seen(&channel, user, *seq), Seen::Image { .. });
+            let want: Vec<u64> = channel.answers(root).into_iter().filter(is_there).collect();
+            assert_eq!(images.collect::<Vec<_>>(), want, "the thread of {root} in {place:?} for user {user}");
+        }
     }
 
     fn compare_made(&self, user: User, place: Place, head: u64, made: &BTreeMap<u64, Made>) {
@@ -176,10 +197,12 @@ impl World<'_> {
             let reactions = channel.reactions.get(&seq).into_iter().flatten();
             let reactions: Vec<_> =
                 reactions.map(|(text, users)| (text.clone(), users.len() as u32, users.contains(&user))).collect();
+            let answers = if channel.is_erased(seq) { Vec::new() } else { channel.answers(seq) };
             let want: Made = (
                 edits.and_then(|edits| edits.last()).copied().unwrap_or_default(),
                 edits.map_or(0, Vec::len) as u32,
                 channel.pins.contains(&seq),
+                (answers.len() as u32, answers.last().copied().unwrap_or_default()),
                 reactions,
             );
             let got = made.get(&seq).cloned().unwrap_or_default();

@@ -41,6 +41,8 @@ pub struct Item {
     pub mentions: BTreeSet<User>,
     /// It goes away at once.
     pub is_fleeting: bool,
+    /// The message in whose thread it is an answer; 0 for none.
+    pub thread: u64,
 }
 
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -149,6 +151,11 @@ impl Channel {
         (unread.len(), unread.iter().filter(mentions).count())
     }
 
+    /// The answers in the thread of a message, ascending.
+    pub fn answers(&self, root: u64) -> Vec<u64> {
+        (1..).zip(&self.items).filter(|(_, item)| item.thread == root).map(|(seq, _)| seq).collect()
+    }
+
     /// Who gets what comes next.
     pub fn audience(&self, place: Place) -> BTreeSet<User> {
         match &self.group {
@@ -174,6 +181,7 @@ impl Channel {
             mentions_all: false,
             mentions: BTreeSet::new(),
             is_fleeting: false,
+            thread: 0,
         })
     }
 
@@ -202,6 +210,8 @@ pub struct Draft {
     pub is_fleeting: bool,
     /// The highest seq on screen.
     pub read: u64,
+    /// The message in whose thread it is an answer; 0 for none.
+    pub thread: u64,
 }
 
 impl Model {
@@ -263,6 +273,11 @@ impl Model {
         self.may_speak(user, place)?;
         let channel = self.channel(place);
         let head = channel.head();
+        if draft.thread > 0 {
+            let is_seen = channel.views.get(&user).is_some_and(|view| view.may_see(draft.thread));
+            let root = channel.item(draft.thread).filter(|item| item.kind == ImageKind::Message && item.thread == 0);
+            root.filter(|_| is_seen).ok_or(Reason::NoTarget)?;
+        }
         for side in place.sides() {
             let view = channel.views.entry(side).or_default();
             if view.spans.is_empty() {
@@ -283,6 +298,7 @@ impl Model {
             mentions_all: draft.mentions_all,
             mentions: draft.mentions.clone(),
             is_fleeting: draft.is_fleeting,
+            thread: draft.thread,
         }))
     }
 

@@ -24,6 +24,7 @@ const GROUPS: usize = 3;
 const REACTIONS: [&str; 4] = ["👍", "❤", "😂", "+1"];
 /// In a run of 100 seeds or more each of these must have happened.
 pub const MUST_HAPPEN: &[&str] = &[
+    "answer",
     "block",
     "bursts",
     "clear",
@@ -252,6 +253,9 @@ impl<'a> World<'a> {
         if self.chance.one_in(4) {
             draft.read = self.some_seq(place);
         }
+        if self.chance.one_in(5) {
+            draft.thread = self.some_seq(place);
+        }
         if matches!(place, Place::Group(_)) && self.chance.one_in(4) {
             draft.mentions = (0..USERS).filter(|_| self.chance.one_in(3)).collect();
         }
@@ -262,9 +266,12 @@ impl<'a> World<'a> {
         let channel = self.channel(place);
         let mut packet = self.devices[at].client.next_send(&channel, &draft.body);
         let mentions = write_ids(&self.users(&draft.mentions.iter().copied().collect::<Vec<_>>()));
-        let (read, lifetime) = (draft.read.to_be_bytes(), 1_u64.to_be_bytes());
+        let (read, thread, lifetime) = (draft.read.to_be_bytes(), draft.thread.to_be_bytes(), 1_u64.to_be_bytes());
         let mut tlvs: Vec<(u16, &[u8])> = Vec::new();
         packet.flags = if draft.is_countable { image_flag::COUNTABLE } else { 0 };
+        if draft.thread > 0 {
+            tlvs.push((tag::THREAD, &thread));
+        }
         if !draft.mentions.is_empty() {
             packet.flags |= image_flag::MENTIONS;
             tlvs.push((tag::MENTIONS, &mentions));
@@ -285,12 +292,21 @@ impl<'a> World<'a> {
         let ack = self.devices[at].client.resend(&packet);
         let want = self.model.send(self.devices[at].user, place, &draft);
         if draft.is_fleeting && want.is_ok() {
-            self.count("expired");
-            let begun = Instant::now();
-            until("the end of its time", || (begun.elapsed() > Duration::from_millis(2)).then_some(()));
+            self.outlive();
         }
-        let name = if draft.mentions.is_empty() { "send" } else { "mention" };
+        let name = match draft {
+            Draft { thread: 1.., .. } => "answer",
+            _ if draft.mentions.is_empty() => "send",
+            _ => "mention",
+        };
         (name, (ack.reason, ack.seq), want)
+    }
+
+    /// Waits until a message that goes away at once has.
+    fn outlive(&mut self) {
+        self.count("expired");
+        let begun = Instant::now();
+        until("the end of its time", || (begun.elapsed() > Duration::from_millis(2)).then_some(()));
     }
 
     /// Several devices send at once; the seqs say in which order that was.
@@ -305,7 +321,7 @@ impl<'a> World<'a> {
                 continue;
             }
             for _ in 0..3 {
-                let draft = Draft { read: 0, ..self.draft(place) };
+                let draft = Draft { read: 0, thread: 0, ..self.draft(place) };
                 let packet = self.packet(at, place, &draft);
                 self.devices[at].client.say(&postrider_protocol::packet::Packet::Send(packet.clone()));
                 sent.push((at, packet.number, draft));
@@ -323,6 +339,9 @@ impl<'a> World<'a> {
                 Ok(due) => {
                     assert_eq!((reason, seq), (Reason::Ok, due), "a burst in {place:?}");
                     self.tell(at, place, seq, &audience);
+                    if draft.is_fleeting {
+                        self.outlive();
+                    }
                 }
                 Err(refused) => assert_eq!((reason, seq), (refused, 0), "a burst in {place:?}"),
             }

@@ -21,6 +21,31 @@ test('an answer shows what it answers, and leads there', async () => {
   await play.leave();
 });
 
+test('a thread is opened at a message, answered in, and counted for everybody', async () => {
+  const [alice, bob] = [await play.page('alice', 'user:bob'), await play.page('bob', 'user:alice')];
+  await say(alice, 'Where do we eat?');
+  await bubble(bob, 'Where do we eat?').waitFor();
+  await choose(bob, 'Where do we eat?', 'Answer in thread');
+  const thread = bob.getByRole('dialog', { name: 'Thread' });
+  await thread.getByText('alice: Where do we eat?').waitFor();
+  await thread.getByText('No answers yet.').waitFor();
+  await thread.getByLabel('Answer').fill('At the inn');
+  await thread.getByRole('button', { name: 'Send' }).click();
+  await thread.getByRole('listitem').getByText('At the inn').waitFor();
+  await bubble(alice, 'Where do we eat?').getByRole('button', { name: '1 answer' }).click();
+  const same = alice.getByRole('dialog', { name: 'Thread' });
+  await same.getByRole('listitem').getByText('At the inn').waitFor();
+  await same.getByLabel('Answer').fill('At eight');
+  await same.getByLabel('Answer').press('Enter');
+  await thread.getByRole('listitem').getByText('At eight').waitFor();
+  await picture(alice, 'thread');
+  await same.getByRole('button', { name: 'Close' }).click();
+  await picture(alice, 'answers');
+  await bob.reload();
+  await bubble(bob, 'Where do we eat?').getByRole('button', { name: '2 answers' }).waitFor();
+  await play.leave();
+});
+
 test('an own message is edited, from the menu and from the keyboard', async () => {
   const [alice, bob] = [await play.page('alice', 'user:bob'), await play.page('bob', 'user:alice')];
   await say(alice, 'Teh first');

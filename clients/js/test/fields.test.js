@@ -46,6 +46,7 @@ const TARGETS = {
   hide: { decode: codec.decodeHide, encode: ({ channel, from, to }) => codec.encodeHide(channel, from, to) },
   pins: { decode: codec.decodePinsQuery, encode: ({ channel, afterSeq }) => codec.encodePinsQuery(channel, afterSeq) },
   edits: { decode: codec.decodeEditsQuery, encode: (it) => codec.encodeEditsQuery(it.channel, it.seq, it.afterSeq) },
+  thread: { decode: codec.decodeThreadQuery, encode: (it) => codec.encodeThreadQuery(it.channel, it.seq, it.beforeSeq) },
   elements: { decode: codec.decodeElementsPage, encode: ({ items, more }) => codec.encodeElementsPage(items, more) },
 };
 

@@ -93,7 +93,7 @@ test('what SYNC tells of a message stands as of its head, and live entries go on
   const w = world();
   const socket = await online(w, { head: 5, syncFrom: 0 });
   const sync = socket.next(Kind.SYNC);
-  const told = { made: { seq: 1, edit: 3, version: 1, pinned: true, reactions: [{ reaction: UTF8.encode('👍'), count: 2, own: true }] } };
+  const told = { made: { seq: 1, edit: 3, version: 1, pinned: true, answers: 2, answered: 2, reactions: [{ reaction: UTF8.encode('👍'), count: 2, own: true }] } };
   const answer = synced(sync, [1, 2, 3], { head: 5 });
   answer.items.push(told);
   await socket.say(answer);
@@ -105,6 +105,9 @@ test('what SYNC tells of a message stands as of its head, and live entries go on
   assert.deepEqual([reactions(w, 1), made(w, 1)?.pinned], ['👍2 ❤️1!', false]);
   await socket.say(reacted(10, 1, false, '❤️', OWN));
   assert.equal(reactions(w, 1), '👍2');
+  assert.equal(made(w, 1)?.answers, 2);
+  await socket.say(recv(11, { flags: ImageFlag.COUNTABLE | ImageFlag.THREADED, tlvs: [u64Tlv(Tlv.THREAD, 1)] }));
+  assert.equal(made(w, 1)?.answers, 3);
 });
 
 test('an answer to LIST tells the unread number; what comes by SYNC is part of it, what comes live is added', async () => {

@@ -103,6 +103,7 @@ fn item(item: &SyncItem) -> Value {
             let reactions: Value = made.reactions.iter().map(reaction).collect();
             json!({ "made": {
                 "seq": made.seq, "edit": made.edit, "version": made.version, "pinned": made.is_pinned,
+                "answers": made.answers, "answered": made.answered,
                 "reactions": reactions,
             } })
         }
@@ -354,6 +355,11 @@ fn of_target(what: &str) -> Method {
             let (of, seq, after) = targets::read_edits(bytes)?;
             let fields = json!({ "channel": channel(&of), "seq": seq, "after_seq": after });
             Ok((written(|out| targets::write_edits(out, &of, seq, after)), fields))
+        },
+        "thread" => |bytes| {
+            let (of, seq, before) = targets::read_thread(bytes)?;
+            let fields = json!({ "channel": channel(&of), "seq": seq, "before_seq": before });
+            Ok((written(|out| targets::write_thread(out, &of, seq, before)), fields))
         },
         "made" => |bytes| {
             let page = ElementsPage::decode([&[0, 1], &bytes[..], &[0]].concat().into())?;

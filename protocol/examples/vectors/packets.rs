@@ -277,8 +277,9 @@ fn syncing(all: &mut Vec<(&'static str, Packet)>) {
     };
     all.push(("synced: images and every kind of gap", Packet::Synced(answer.clone())));
     let reaction = |text: &'static str, count, is_own| Reaction { reaction: text.into(), count, is_own };
-    let made =
-        |seq, edit, version, is_pinned, reactions| SyncItem::Made(Made { seq, edit, version, is_pinned, reactions });
+    let made = |seq, (edit, version), is_pinned, (answers, answered), reactions| {
+        SyncItem::Made(Made { seq, edit, version, is_pinned, answers, answered, reactions })
+    };
     let mut erased = message(2, b"");
     erased.flags |= image_flag::ERASED;
     let mut edited = Image { tlvs: Tlvs::from_pairs([(tag::VERSION, &2_u32.to_be_bytes()[..])]), ..message(3, b"new") };
@@ -289,8 +290,8 @@ fn syncing(all: &mut Vec<(&'static str, Packet)>) {
         SyncItem::Image(encoded(&edited)),
         SyncItem::Gap(Gap { from: 4, to: 4, why: GapReason::Expired }),
         SyncItem::Gap(Gap { from: 5, to: 6, why: GapReason::Hidden }),
-        made(1, 0, 0, true, vec![reaction("\u{1f44d}", 3, true), reaction("ok", 1, false)]),
-        made(3, 9, 2, false, Vec::new()),
+        made(1, (0, 0), true, (0, 0), vec![reaction("\u{1f44d}", 3, true), reaction("ok", 1, false)]),
+        made(3, (9, 2), false, (2, 11), Vec::new()),
     ];
     let followed = SyncedPacket { to: 6, items, ..answer.clone() };
     all.push(("synced: what later images made of the messages", Packet::Synced(followed)));

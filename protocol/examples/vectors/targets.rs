@@ -15,7 +15,7 @@ const PAIR: &[u8; 11] = b"\x01\x05alice\x03bob";
 
 pub fn valid() -> Vec<Case> {
     let pair = PAIR;
-    let made = Made { seq: 9, edit: 0, version: 0, is_pinned: true, reactions: Vec::new() };
+    let made = Made { seq: 9, edit: 0, version: 0, is_pinned: true, answers: 0, answered: 0, reactions: Vec::new() };
     let items = vec![SyncItem::Image(encoded(&message(9, b"hi"))), SyncItem::Made(made)];
     let elements = built(|out| ElementsPage { items, more: true }.write(out));
     vec![
@@ -27,6 +27,7 @@ pub fn valid() -> Vec<Case> {
         ("hide: two", "hide", [&pair[..], b"\0\0\0\0\0\0\0\x08\0\0\0\0\0\0\0\x09"].concat()),
         ("pins: first page", "pins", [&pair[..], &[0; 8]].concat()),
         ("edits: after 12", "edits", [&pair[..], b"\0\0\0\0\0\0\0\x09\0\0\0\0\0\0\0\x0c"].concat()),
+        ("thread: before 12", "thread", [&pair[..], b"\0\0\0\0\0\0\0\x09\0\0\0\0\0\0\0\x0c"].concat()),
         ("elements: none", "elements", b"\0\0\0".to_vec()),
         ("elements: an image, what was made of it, more", "elements", elements),
     ]
@@ -48,6 +49,7 @@ pub fn malformed() -> Vec<Case> {
         ("hide: to below from", "hide", [&pair[..], b"\0\0\0\0\0\0\0\x09\0\0\0\0\0\0\0\x08"].concat()),
         ("pins: no after", "pins", pair.to_vec()),
         ("edits: no after", "edits", [&pair[..], b"\0\0\0\0\0\0\0\x09"].concat()),
+        ("thread: root 0", "thread", [&pair[..], &[0; 16]].concat()),
         ("elements: 65,535 of them in no bytes", "elements", b"\xff\xff".to_vec()),
         ("elements: more is 2", "elements", b"\0\0\x02".to_vec()),
     ]

@@ -82,7 +82,7 @@ pub struct Reaction {
 }
 
 /// What later images made of a message, as far as the user may see them:
-/// `seq u64 · edit u64 · version u32 · pinned u8 · count u8 · reactions`.
+/// `seq u64 · edit u64 · version u32 · pinned u8 · answers u32 · answered u64 · count u8 · reactions`.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Made {
     /// The message.
@@ -93,6 +93,10 @@ pub struct Made {
     pub version: u32,
     /// Whether it is pinned.
     pub is_pinned: bool,
+    /// How many answers its thread has had.
+    pub answers: u32,
+    /// The seq of the newest of them; 0 when it has none.
+    pub answered: u64,
     /// In the order in which they came up, at most [`REACTIONS`].
     pub reactions: Vec<Reaction>,
 }
@@ -102,6 +106,7 @@ impl Made {
         let at = r.position();
         let seq = r.u64("seq")?;
         let (edit, version, is_pinned) = (r.u64("edit")?, r.u32("version")?, read_switch(r)?);
+        let (answers, answered) = (r.u32("answers")?, r.u64("answered")?);
         let count = usize::from(r.u8("reactions")?);
         if seq == 0 || count > REACTIONS {
             return Err(DecodeError::malformed("what was made of a message", at));
@@ -111,7 +116,7 @@ impl Made {
             let (reaction, count) = (read_reaction(r)?, r.u32("count")?);
             reactions.push(Reaction { reaction, count, is_own: read_switch(r)? });
         }
-        Ok(Self { seq, edit, version, is_pinned, reactions })
+        Ok(Self { seq, edit, version, is_pinned, answers, answered, reactions })
     }
 
     fn write(&self, out: &mut impl Writer) {
@@ -119,6 +124,8 @@ impl Made {
         out.u64(self.edit);
         out.u32(self.version);
         out.u8(u8::from(self.is_pinned));
+        out.u32(self.answers);
+        out.u64(self.answered);
         out.u8(u8::try_from(self.reactions.len()).unwrap_or(u8::MAX));
         for Reaction { reaction, count, is_own } in &self.reactions {
             out.bytes8(reaction);
@@ -130,7 +137,7 @@ impl Made {
     /// Bytes that it takes as an element.
     #[must_use]
     pub fn element_bytes(&self) -> usize {
-        23 + self.reactions.iter().map(|reaction| 6 + reaction.reaction.len()).sum::<usize>()
+        35 + self.reactions.iter().map(|reaction| 6 + reaction.reaction.len()).sum::<usize>()
     }
 }
 

@@ -170,12 +170,25 @@ pub fn write_edits(out: &mut impl Writer, channel: &Channel, seq: u64, after: u6
     out.u64(after);
 }
 
-/// The answer of `PINS` and `EDITS`: `count u16 · elements · more u8`, elements as those of SYNCED.
+/// The fields of `THREAD`: `channel · root u64 · before u64`; 0 for `before` asks for the newest page.
+///
+/// # Errors
+/// `MALFORMED` when `fields` are not exactly that.
+pub fn read_thread(fields: Bytes) -> Result<(Channel, u64, u64), DecodeError> {
+    read_edits(fields)
+}
+
+/// Appends the fields of `THREAD`.
+pub fn write_thread(out: &mut impl Writer, channel: &Channel, root: u64, before: u64) {
+    write_edits(out, channel, root, before);
+}
+
+/// The answer of `PINS`, `EDITS` and `THREAD`: `count u16 · elements · more u8`, elements as those of SYNCED.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct ElementsPage {
     /// Images, ascending by seq, then what later images made of them.
     pub items: Vec<SyncItem>,
-    /// Whether more come after the last.
+    /// Whether more come after the last; of a thread, before the first.
     pub more: bool,
 }
 

@@ -116,7 +116,15 @@ fn what_was_made_of_messages_follows_all_of_them() {
             image(&alice(), seq).write(&mut bytes);
             SyncItem::Image(bytes.into())
         };
-        let made = SyncItem::Made(Made { seq: 1, edit: 9, version: 1, is_pinned: false, reactions: Vec::new() });
+        let made = SyncItem::Made(Made {
+            seq: 1,
+            edit: 9,
+            version: 1,
+            is_pinned: false,
+            answers: 0,
+            answered: 0,
+            reactions: Vec::new(),
+        });
         let mut items = vec![element(1), element(2)];
         items.insert(if is_last { 2 } else { 1 }, made);
         script.say(&Packet::Synced(SyncedPacket { request, reason, epoch: 1, head: 2, from: 1, to: 2, items, tlvs }));

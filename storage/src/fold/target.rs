@@ -4,7 +4,7 @@ use bytes::Bytes;
 use postrider_protocol::{Image, ImageKind, tag};
 
 use super::{EDITS, mark_of, target_of};
-use crate::{PinsRow, ReactionRow, TargetRow};
+use crate::{AnswerRow, PinsRow, ReactionRow, TargetRow};
 
 /// The body of `REACTED` and `PINNED`: whether it is added, and what follows.
 fn switch(image: &Image) -> (bool, Bytes) {
@@ -20,8 +20,8 @@ pub(super) fn apply(row: &mut Option<TargetRow>, position: u64, image: &Image, r
     match ImageKind::from_number(image.kind) {
         Some(ImageKind::Revoked) => {
             let (edits, version) = (std::mem::take(&mut row.edits), row.version);
-            let (erased, erased_ms) = (image.seq, image.time_ms);
-            *row = TargetRow { erased, erased_ms, edits, version, position, ..TargetRow::default() };
+            let (erased, erased_ms, answers, answered) = (image.seq, image.time_ms, row.answers, row.answered);
+            *row = TargetRow { erased, erased_ms, edits, version, answers, answered, position, ..TargetRow::default() };
         }
         Some(ImageKind::Edited) => {
             if row.edits.len() >= EDITS {
@@ -36,8 +36,15 @@ pub(super) fn apply(row: &mut Option<TargetRow>, position: u64, image: &Image, r
             row.reacted = image.seq;
         }
         Some(ImageKind::Pinned) => (row.is_pinned, row.pinned) = (switch(image).0, image.seq),
+        // An answer in its thread.
+        Some(ImageKind::Message) => (row.answers, row.answered) = (row.answers.saturating_add(1), image.seq),
         _ => {}
     }
+}
+
+/// What is there stays: an answer that is taken back is one all the same.
+pub(super) fn apply_answer(row: &mut Option<AnswerRow>, position: u64) {
+    *row = Some(AnswerRow { position });
 }
 
 impl TargetRow {
