@@ -112,7 +112,7 @@ export class Answers {
       const time = make('time', '', `${dayName(image.timeMs)}, ${clockTime(image.timeMs)}`);
       time.title = fullTime(image.timeMs);
       const head = make('p', 'answer-head', make('strong', '', name), time);
-      return make('li', 'answer', avatarOf(`user:${authorOf(image)}`, name), make('div', '', head, make('p', '', this.#lineOf(image))));
+      return make('li', 'answer', avatarOf(`user:${authorOf(image)}`, this.#facts.nameOf(authorOf(image))), make('div', '', head, make('p', '', this.#lineOf(image))));
     }));
     if (this.#images.length === 0) this.#list.replaceChildren(make('li', 'answer is-none', 'No answers yet.'));
   }
