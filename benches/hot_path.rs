@@ -108,7 +108,7 @@ impl World {
             metrics: Arc::clone(&metrics),
         });
         let mut world = Self {
-            decider: Decider::new(lookup, Arc::new(rules), &slots, 0, 1),
+            decider: Decider::new(lookup, Arc::new(rules), &slots, 0, 1).unwrap(),
             committer: Committer::new(log, &slots, view, Arc::clone(&metrics)),
             deliverer: Deliverer::new(hub, bounds, metrics, notices),
             materialiser,

@@ -4,10 +4,10 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
-use postrider_protocol::{Channel, Id};
+use postrider_protocol::{Channel, Id, packet::schedule::ScheduleId};
 use postrider_storage::{
-    AnswerRow, ConversationRow, DeviceRow, Found, MemberRow, OfState, RequestRow, StateKey, Store, StoreError,
-    TargetRow, UserRow,
+    AnswerRow, ConversationRow, DeviceRow, Found, MemberRow, OfState, RequestRow, ScheduledRow, StateKey, Store,
+    StoreError, TargetRow, UserRow,
 };
 
 use crate::view::View;
@@ -187,6 +187,32 @@ impl Lookup {
             }
         }
         Ok(targets)
+    }
+
+    /// What `user` has scheduled in a channel, above `after`, by id.
+    ///
+    /// # Errors
+    /// When the store cannot be read.
+    pub fn scheduled(
+        &self,
+        tenant: u32,
+        channel: &Channel,
+        user: &Id,
+        after: ScheduleId,
+    ) -> Result<BTreeMap<ScheduleId, ScheduledRow>, StoreError> {
+        let is_own = |key: &StateKey| matches!(key, StateKey::Scheduled(of, _) if of == user);
+        let fresh = self.view.rows_only(tenant, channel, is_own);
+        let stored = self.store.scheduled(tenant, channel, user, after)?;
+        let mut scheduled: BTreeMap<ScheduleId, ScheduledRow> = stored.into_iter().collect();
+        for (key, row) in fresh.of::<ScheduledRow>(is_own) {
+            let StateKey::Scheduled(_, id) = key else { continue };
+            match row {
+                Some(row) if *id > after => _ = scheduled.insert(*id, row.clone()),
+                Some(_) => {}
+                None => _ = scheduled.remove(id),
+            }
+        }
+        Ok(scheduled)
     }
 
     /// The answers in the thread of `root`, from the newest below `before` on, at most `most`.

@@ -7,6 +7,7 @@ mod list;
 mod people;
 mod presence;
 mod receipts;
+mod scheduled;
 mod sync;
 mod targets;
 #[cfg(test)]

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use postrider_bridge::{AcceptRules, Origins};
 use postrider_protocol::{BODY_BYTES, FRAME_PAYLOAD_BYTES, Reason, packet::Limits, session::server::ServerTimers};
-use postrider_storage::{Opened, Options, Progress, Recovery, Retention};
+use postrider_storage::{Opened, Options, Progress, Recovery, Retention, StoreError};
 use tokio::{net::TcpListener, task::JoinHandle, time::MissedTickBehavior};
 use tokio_rustls::TlsAcceptor;
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
@@ -74,7 +74,8 @@ impl Server {
         let platforms = config.devices.connected.iter();
         let hub = Arc::new(Hub::new(platforms.map(|it| (it.name.clone(), it.most as usize)).collect()));
         let (presence, keeper) = presence(config, &hub, &metrics, health)?;
-        let (services, pipeline) = assemble(config, opened, verifier, clock, metrics, &quotas, (hub, presence));
+        let assembled = assemble(config, opened, verifier, clock, metrics, &quotas, (hub, presence));
+        let (services, pipeline) = assembled.map_err(|error| error.to_string())?;
         let last = CancellationToken::new();
         let keeper = keeper.map(|keeper| tokio::spawn(keeper.run(last.clone())));
         tokio::spawn(tick(Arc::downgrade(&services.shared.notices), clock));
@@ -252,7 +253,7 @@ fn assemble(
     metrics: Arc<Metrics>,
     quotas: &Arc<Quotas>,
     (hub, presence): (Arc<Hub>, Presence),
-) -> (Arc<Services>, Pipeline) {
+) -> Result<(Arc<Services>, Pipeline), StoreError> {
     let Opened { log, store, materialiser, slots, report } = opened;
     let view = Arc::new(View::new(&slots));
     let lookup = Lookup::new(Arc::clone(&store), Arc::clone(&view));
@@ -262,8 +263,8 @@ fn assemble(
     let notices = Arc::new(notices);
     let workers = workers(config);
     metrics.slots_owned.set(i64::try_from(slots.len()).unwrap_or(i64::MAX));
-    let deciders =
-        (0..workers).map(|worker| Decider::new(lookup.clone(), Arc::clone(&rules), &slots, worker, workers)).collect();
+    let decider = |worker| Decider::new(lookup.clone(), Arc::clone(&rules), &slots, worker, workers);
+    let deciders = (0..workers).map(decider).collect::<Result<_, StoreError>>()?;
     let newest_ms = slots.iter().map(|slot| slot.time_ms).max().unwrap_or_default();
     let issuer = Issuer::new(newest_ms, report.first_batch);
     let stages = Stages {
@@ -312,7 +313,7 @@ fn assemble(
         metrics,
         slow_after_ms: millis(config.session.slow_after),
     });
-    (services, pipeline)
+    Ok((services, pipeline))
 }
 
 fn rules(config: &Config, quotas: &Arc<Quotas>, metrics: &Arc<Metrics>) -> Rules {

@@ -13,6 +13,7 @@ import { Outbox, Refused, packetOf, randomId } from './outbox.js';
 import { People } from './people.js';
 import { ImageKind, Kind, Method, Reason, Tlv } from './registry.js';
 import { Requests } from './requests.js';
+import { Schedule } from './schedule.js';
 import { MemoryStorage, State } from './storage.js';
 
 export { Refused, reasonName } from './outbox.js';
@@ -103,6 +104,8 @@ export class PostriderClient extends EventTarget {
     this.groups = new Groups(caller);
     /** What is done with messages that are there. */
     this.messages = new Messages(caller);
+    /** Messages that the server is to send later. */
+    this.schedule = new Schedule(caller);
     /** Profiles, contacts, blocked users, devices. */
     this.people = new People(caller);
     /** What is told and not stored: typing, presence, receipts, signals. */

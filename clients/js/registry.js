@@ -63,6 +63,8 @@ export const Limits = Object.freeze({
   HIDDEN_RANGES: 64,
   /** Most pinned messages of a channel. */
   PINS: 100,
+  /** Most messages that one user has scheduled in one channel. */
+  SCHEDULED: 100,
   /** Longest body of a SIGNAL. */
   SIGNAL_BYTES: 16384,
   /** Most users whose presence one connection is told. */
@@ -319,6 +321,14 @@ export const Method = Object.freeze({
   CONTACT_NOTE: 63,
   /** The caller's contacts and who waits to become one, a page at a time. */
   CONTACTS: 64,
+  /** Writes a message that the server sends at a given time. */
+  SCHEDULE: 70,
+  /** Replaces a scheduled message, or its time. */
+  SCHEDULE_EDIT: 71,
+  /** Takes a scheduled message away. */
+  SCHEDULE_CANCEL: 72,
+  /** The caller's scheduled messages of a channel, a page at a time. */
+  SCHEDULED: 73,
 });
 
 /** Kinds of images. */
@@ -373,6 +383,8 @@ export const ImageFlag = Object.freeze({
   EXPIRING: 64,
   /** It is an answer in the thread that its TLV THREAD names; set by the server. */
   THREADED: 256,
+  /** It was written before and sent by the server when its time had come; sender and number are those of its SCHEDULE. */
+  SCHEDULED: 512,
 });
 
 /** Why seqs of an interval have no image. */

@@ -66,6 +66,18 @@ export class Compose {
     this.#text.focus();
   }
 
+  /** What is written, unless it is other words for an old message. */
+  get written() {
+    return this.#about?.what === 'edit' ? '' : this.#text.value.trim();
+  }
+
+  /** It is not to be sent from here. */
+  clear() {
+    this.#text.value = '';
+    this.#setAbout(null);
+    this.#written(false);
+  }
+
   /** The next message answers this one. @param {Message} message */
   reply(message) {
     if (this.#about?.what === 'edit') this.#text.value = '';

@@ -95,6 +95,7 @@ const ICONS = {
   more: 'M6 12h.01M12 12h.01M18 12h.01',
   reply: 'M9 7l-5 5 5 5M4 12h9a7 7 0 0 1 7 7',
   thread: 'M6 4v11a4 4 0 0 0 4 4h9M15 15l4 4-4 4M11 8h8',
+  clock: 'M12 3a9 9 0 1 0 .01 0M12 7v5l3 3',
   smile: 'M12 3a9 9 0 1 0 .01 0M8.5 14.5a4.5 4.5 0 0 0 7 0M9 9.5h.01M15 9.5h.01',
   pin: 'M9 4h6l-1 6 3 4H7l3-4zM12 14v6',
   edit: 'M4 20h4L19 9l-4-4L4 16z',

@@ -2,7 +2,7 @@
 // The open conversation: its messages, what is unread in it, and how it scrolls.
 
 import { authorOf, channelKey } from './client/codec.js';
-import { ImageKind } from './client/registry.js';
+import { ImageFlag, ImageKind } from './client/registry.js';
 import { Compose } from './compose.js';
 import { Answers } from './answers.js';
 import { Deeds } from './deeds.js';
@@ -12,6 +12,7 @@ import { rowsOf } from './lines.js';
 import { contentOf, lineOf } from './message.js';
 import { Pins } from './pins.js';
 import { Receipts } from './receipts.js';
+import { Later } from './schedule.js';
 
 /**
  * @typedef {import('./client/client.js').PostriderClient} PostriderClient
@@ -42,6 +43,7 @@ export class Thread {
   #pins;
   #receipts;
   #answers;
+  #later;
   #deeds;
   /** Whether one may write. */
   #isOpen = true;
@@ -65,6 +67,7 @@ export class Thread {
       readNow: () => (this.#isAtEnd && this.#timeline !== null ? (client.conversation(this.#timeline.channel)?.cursor ?? 0) : 0),
       editLast: () => this.#editLast(),
     });
+    this.#later = new Later(client, { text: () => this.#compose.written, clear: () => this.#compose.clear() });
     this.#deeds = new Deeds(client, facts, {
       channel: () => this.#timeline?.channel ?? null,
       reply: (message) => this.#compose.reply(message),
@@ -100,6 +103,7 @@ export class Thread {
     this.#client.live.watch(timeline?.channel ?? null);
     this.#compose.open(timeline);
     this.#pins.open(timeline);
+    this.#later.open(timeline?.channel ?? null, timeline !== null);
     if (timeline === null) return;
     timeline.newFrom = this.#client.conversation(timeline.channel)?.firstUnread ?? 0;
     this.#rows.show([]);
@@ -133,6 +137,7 @@ export class Thread {
     const timeline = this.#timeline;
     if (timeline === null || channelKey(channel) !== channelKey(timeline.channel)) return;
     this.#answers.came(channel, image);
+    if ((image.flags & ImageFlag.SCHEDULED) !== 0 && authorOf(image) === this.#client.user) this.#later.refresh();
     if (image.kind === ImageKind.PINNED || image.kind === ImageKind.REVOKED) this.#pins.refresh();
     if (image.kind === ImageKind.MESSAGE && authorOf(image) === this.#client.user) this.#receipts.refreshSoon(timeline);
   }
@@ -146,6 +151,7 @@ export class Thread {
   /** There is a connection again. */
   connected() {
     this.#pins.refresh();
+    this.#later.refresh();
     if (this.#timeline !== null) this.#receipts.refreshSoon(this.#timeline);
   }
 

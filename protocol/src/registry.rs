@@ -61,6 +61,8 @@ pub const EDITS: usize = 256;
 pub const HIDDEN_RANGES: usize = 64;
 /// Most pinned messages of a channel.
 pub const PINS: usize = 100;
+/// Most messages that one user has scheduled in one channel.
+pub const SCHEDULED: usize = 100;
 /// Longest body of a SIGNAL.
 pub const SIGNAL_BYTES: usize = 16_384;
 /// Most users whose presence one connection is told.
@@ -503,11 +505,19 @@ pub enum Method {
     ContactNote = 63,
     /// The caller's contacts and who waits to become one, a page at a time.
     Contacts = 64,
+    /// Writes a message that the server sends at a given time.
+    Schedule = 70,
+    /// Replaces a scheduled message, or its time.
+    ScheduleEdit = 71,
+    /// Takes a scheduled message away.
+    ScheduleCancel = 72,
+    /// The caller's scheduled messages of a channel, a page at a time.
+    Scheduled = 73,
 }
 
 impl Method {
     /// Every row, by number.
-    pub const ALL: [Self; 41] = [
+    pub const ALL: [Self; 45] = [
         Self::GroupCreate,
         Self::GroupAdd,
         Self::GroupRemove,
@@ -549,6 +559,10 @@ impl Method {
         Self::ContactRemove,
         Self::ContactNote,
         Self::Contacts,
+        Self::Schedule,
+        Self::ScheduleEdit,
+        Self::ScheduleCancel,
+        Self::Scheduled,
     ];
 
     /// The row with this number.
@@ -596,6 +610,10 @@ impl Method {
             62 => Some(Self::ContactRemove),
             63 => Some(Self::ContactNote),
             64 => Some(Self::Contacts),
+            70 => Some(Self::Schedule),
+            71 => Some(Self::ScheduleEdit),
+            72 => Some(Self::ScheduleCancel),
+            73 => Some(Self::Scheduled),
             _ => None,
         }
     }
@@ -651,6 +669,10 @@ impl Method {
             Self::ContactRemove => "CONTACT_REMOVE",
             Self::ContactNote => "CONTACT_NOTE",
             Self::Contacts => "CONTACTS",
+            Self::Schedule => "SCHEDULE",
+            Self::ScheduleEdit => "SCHEDULE_EDIT",
+            Self::ScheduleCancel => "SCHEDULE_CANCEL",
+            Self::Scheduled => "SCHEDULED",
         }
     }
 }
@@ -685,7 +707,10 @@ impl Method {
             | Self::ContactAsk
             | Self::ContactAnswer
             | Self::ContactRemove
-            | Self::ContactNote => true,
+            | Self::ContactNote
+            | Self::Schedule
+            | Self::ScheduleEdit
+            | Self::ScheduleCancel => true,
             Self::GroupMembers
             | Self::GroupInfo
             | Self::GroupRequests
@@ -700,7 +725,8 @@ impl Method {
             | Self::Usage
             | Self::Presence
             | Self::Watch
-            | Self::Contacts => false,
+            | Self::Contacts
+            | Self::Scheduled => false,
         }
     }
 }
@@ -940,6 +966,8 @@ pub mod image_flag {
     pub const EXPIRING: u16 = 1 << 6;
     /// It is an answer in the thread that its TLV THREAD names; set by the server.
     pub const THREADED: u16 = 1 << 8;
+    /// It was written before and sent by the server when its time had come; sender and number are those of its SCHEDULE.
+    pub const SCHEDULED: u16 = 1 << 9;
 }
 
 /// Tags of TLVs.

@@ -38,9 +38,15 @@ impl Worker {
         let first = self.submissions.recv_timeout(IDLE);
         let more = || self.submissions.try_recv();
         let most = (DECIDE_COMMANDS.min(limits.entries), DECIDE_BYTES.min(limits.bytes));
-        let Some(batch) = gather(first, more, Submission::size, most)? else { return Ok(None) };
+        let now = self.clock.now();
+        let batch = match gather(first, more, Submission::size, most)? {
+            Some(batch) => batch,
+            // Nobody asks for anything, and something scheduled is due.
+            None if self.decider.is_due(now.wall_ms) => Vec::new(),
+            None => return Ok(None),
+        };
         self.gauge.set(i64::try_from(self.submissions.len()).unwrap_or(i64::MAX));
-        self.decider.decide(self.clock.now(), batch).map(Some).map_err(|error| End::Failed(error.to_string()))
+        self.decider.decide(now, batch).map(Some).map_err(|error| End::Failed(error.to_string()))
     }
 
     /// Decides for a committer on another thread.

@@ -103,6 +103,7 @@ impl Reader {
             Some(Method::Devices) => answer(self.devices(asker, fields))?,
             Some(Method::Blocked) => answer(self.blocked(asker, fields))?,
             Some(Method::Contacts) => answer(self.contacts(asker, fields))?,
+            Some(Method::Scheduled) => answer(self.scheduled(asker, fields))?,
             Some(Method::Usage) => answer(self.usage(asker, fields, usage, now_ms))?,
             _ => Answer::refused(Reason::UnknownMethod, "method"),
         };

@@ -3,9 +3,10 @@
 use std::collections::BTreeSet;
 use std::sync::{Arc, atomic::Ordering};
 
-use postrider_protocol::{Channel, ChannelKind, Id, Image, ImageKind, Reason, image_flag};
+use postrider_protocol::{Channel, ChannelKind, Id, Image, ImageKind, Reason, Tlvs, image_flag, tag};
 use postrider_storage::{
-    ConversationRow, Found, OfState, RequestRow, StateKey, StateRow, Store, StoreError, UserRow, fold, plant,
+    ConversationRow, Found, OfState, RequestRow, ScheduledRow, StateKey, StateRow, Store, StoreError, UserRow, fold,
+    plant,
 };
 
 use super::{
@@ -19,6 +20,7 @@ use super::{
     members::Member,
     notice::{Before, Folded},
     state::{ChannelState, Parts},
+    timers::Timer,
 };
 use crate::{lookup::Lookup, quota::Charged, uncovered::Change};
 
@@ -97,7 +99,8 @@ impl Case<'_> {
     /// entry, and what is refused is not charged.
     fn over_quota(&self, draft: &Draft<'_>) -> Option<Refusal> {
         let (quotas, origin) = (&self.rules.quotas, self.origin);
-        if !quotas.is_on() || draft.number == 0 {
+        // What was scheduled was charged then.
+        if !quotas.is_on() || draft.number == 0 || draft.flags & image_flag::SCHEDULED != 0 {
             return None;
         }
         let who = Charged { tenant: origin.tenant, user: &origin.user, channel: draft.channel };
@@ -123,6 +126,35 @@ impl Case<'_> {
             ChannelKind::Group => self.speaks().map(|group| Audience::Members(Arc::clone(group))),
             ChannelKind::User => Err(Refusal::no_channel()),
         })
+    }
+
+    /// Who gets a message with these flags and TLVs, or why the user may not say that.
+    pub(super) fn may_say(&mut self, flags: u16, tlvs: &Tlvs) -> Result<Result<Audience, Refusal>, StoreError> {
+        let audience = match self.may_speak()? {
+            Ok(audience) => audience,
+            Err(refusal) => return Ok(Err(refusal)),
+        };
+        if !tlvs.is_empty() && !self.answers_what_is_there(tlvs)? {
+            return Ok(Err(Refusal::new(Reason::NoTarget, "it answers no message of the channel")));
+        }
+        if let (true, Audience::Members(group)) = (flags & image_flag::MENTION_ALL != 0, &audience)
+            && group.members.get(&self.origin.user).is_none_or(|row| row.role == 0)
+        {
+            return Ok(Err(Refusal::new(Reason::NotAllowed, "only owner and admins mention everybody")));
+        }
+        Ok(Ok(audience))
+    }
+
+    /// Whether what a message answers, if it answers anything, is there for its author: any entry, and as the beginning
+    /// of a thread a message that is no answer in a thread itself.
+    fn answers_what_is_there(&self, tlvs: &Tlvs) -> Result<bool, StoreError> {
+        for tag in [tag::REPLY_TO, tag::THREAD] {
+            let Some(seq) = tlvs.get_u64(tag) else { continue };
+            if !self.sees(seq)? || tag == tag::THREAD && !self.begins_threads(seq)? {
+                return Ok(false);
+            }
+        }
+        Ok(true)
     }
 
     /// A state row of the channel as it is decided.
@@ -253,6 +285,14 @@ impl Case<'_> {
                     }
                     audience => audience,
                 };
+            }
+            for change in &changes {
+                if let StateKey::Scheduled(user, id) = &change.key {
+                    let (tenant, user, id) = (origin.tenant, user.clone(), *id);
+                    let timer = Timer { tenant, channel: channel.channel.clone(), user, id };
+                    let row = change.row.as_ref().and_then(ScheduledRow::of).filter(|row| row.refused == 0);
+                    decided.timers.push((timer, row.map(|row| row.due_ms)));
+                }
             }
             let (channel, group) = (&channel.channel, channel.group.as_ref());
             let folded = Folded { origin, lookup, channel, group, image: &image, read: draft.read };

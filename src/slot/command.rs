@@ -45,6 +45,26 @@ pub struct Origin {
 }
 
 impl Origin {
+    /// The server itself, which acts for `user` under a sender of theirs; nothing is answered.
+    pub(super) fn of_server(tenant: u32, user: Id, sender: Sender, nobody: Arc<Outbox>) -> Self {
+        Self {
+            session: 0,
+            tenant,
+            user,
+            device: None,
+            bound: None,
+            token_ms: 0,
+            platform: None,
+            usage: None,
+            runs_on: Bytes::new(),
+            sender,
+            outbox: nobody,
+            stuck: Stuck::default(),
+            reading: AtomicBool::new(false),
+            paused_until_ms: AtomicU64::new(0),
+        }
+    }
+
     /// The device whose removal ends it.
     #[must_use]
     pub fn removable(&self) -> Option<&Id> {

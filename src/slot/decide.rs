@@ -2,22 +2,32 @@
 //! comes with the batch, and what it decides leaves as a value. Nothing here is visible to anyone before it is
 //! committed; every answer, also a refusal, leaves with the batch in which it was decided.
 
-use std::sync::{Arc, atomic::AtomicBool};
+use std::sync::{
+    Arc,
+    atomic::{AtomicBool, Ordering},
+};
 
-use postrider_protocol::{Channel, ImageKind, Kind, Reason, Tlvs, image_flag, packet::SendPacket, tag};
+use postrider_protocol::{Channel, ImageKind, Kind, Tlvs, packet::SendPacket, tag};
 use postrider_storage::{SlotState, Store, StoreError};
 
 use super::{
-    answer::{ANSWER_BYTES, Outcome, Refusal},
+    answer::{ANSWER_BYTES, Outcome},
     case::Case,
     command::{Answers, Command, Origin, Submission},
-    decided::{Audience, Decided},
+    decided::Decided,
     device::DeviceRules,
     draft::{Draft, check_packet},
     state::Slot,
+    timers::{Timer, Timers, flags_of},
     worker_of,
 };
-use crate::{lookup::Lookup, metrics::Metrics, quota::Quotas, rate::Rates};
+use crate::{
+    lookup::Lookup,
+    metrics::Metrics,
+    outbox::{Outbox, OutboxBounds},
+    quota::Quotas,
+    rate::Rates,
+};
 
 /// Two clocks, read once for each batch.
 #[derive(Clone, Copy, Debug)]
@@ -72,19 +82,44 @@ pub struct Decider {
     pub(super) rules: Arc<Rules>,
     /// By number; those of other workers are not here.
     slots: Vec<Option<Slot>>,
-    now: Now,
+    pub(super) now: Now,
     /// What this batch has come to.
     decided: Decided,
+    /// What waits for its time.
+    pub(super) timers: Timers,
+    /// Where the answers to the server itself go.
+    pub(super) nobody: Arc<Outbox>,
 }
 
 impl Decider {
     /// The owner of the slots that [`worker_of`] gives to `worker` of `workers`; `slots` as the store was opened.
-    #[must_use]
-    pub fn new(lookup: Lookup, rules: Arc<Rules>, slots: &[SlotState], worker: usize, workers: usize) -> Self {
+    ///
+    /// # Errors
+    /// When what is scheduled cannot be read.
+    pub fn new(
+        lookup: Lookup,
+        rules: Arc<Rules>,
+        slots: &[SlotState],
+        worker: usize,
+        workers: usize,
+    ) -> Result<Self, StoreError> {
         let own = |(slot, state)| (worker_of(slot, workers) == worker).then(|| Slot::new(slot, state));
         let slots = (0..=u8::MAX).zip(slots).map(own).collect();
         let store = Arc::clone(lookup.store());
-        Self { store, lookup, rules, slots, now: Now { wall_ms: 0, mono_ms: 0 }, decided: Decided::default() }
+        let mut timers = Timers::default();
+        store.each_scheduled(|tenant, channel, user, id, due_ms| {
+            if worker_of(channel.slot(tenant), workers) == worker {
+                timers.set(Timer { tenant, channel, user, id }, Some(due_ms));
+            }
+        })?;
+        let (now, decided) = (Now { wall_ms: 0, mono_ms: 0 }, Decided::default());
+        let nobody = Arc::new(Outbox::new(Arc::new(OutboxBounds::new(0, 0, 0))));
+        Ok(Self { store, lookup, rules, slots, now, decided, timers, nobody })
+    }
+
+    /// Whether there is too little space to store anything.
+    pub(super) fn is_full(&self) -> bool {
+        self.rules.full.load(Ordering::Relaxed)
     }
 
     /// Decides everything in `submissions`, in order.
@@ -96,6 +131,7 @@ impl Decider {
         let sum = |one: (usize, usize), other: (usize, usize)| (one.0 + other.0, one.1 + other.1);
         let (commands, bytes) = submissions.iter().map(Submission::size).fold((0, 0), sum);
         self.decided = Decided::sized(submissions.len(), commands, bytes);
+        self.send_due()?;
         for submission in submissions {
             let frames = Vec::with_capacity(submission.commands.len() * ANSWER_BYTES);
             let mut answer = Answers { origin: submission.origin, frames, count: 0 };
@@ -106,7 +142,10 @@ impl Decider {
             }
             self.decided.answers.push(answer);
         }
-        let decided = std::mem::take(&mut self.decided);
+        let mut decided = std::mem::take(&mut self.decided);
+        for (timer, due_ms) in decided.timers.drain(..) {
+            self.timers.set(timer, due_ms);
+        }
         for run in &decided.runs {
             if let Some(Some(slot)) = self.slots.get_mut(usize::from(run.slot)) {
                 slot.sweep(&self.store);
@@ -160,27 +199,16 @@ impl Decider {
         };
         let message = ImageKind::Message.number();
         let numbers = (packet.number, packet.oldest);
-        let flag = |tag, flag| if tlvs.get(tag).is_some() { flag } else { 0 };
-        let flags =
-            packet.flags | flag(tag::LIFETIME_MS, image_flag::EXPIRING) | flag(tag::THREAD, image_flag::THREADED);
+        let flags = packet.flags | flags_of(tlvs);
         let mut draft = Draft::new(message, numbers, flags, &packet.channel, tlvs, &packet.body);
         let Some(mut case) = self.case(origin, draft.channel, true, late)? else { return Ok(Outcome::elsewhere()) };
         if let Some(outcome) = case.admit(&draft) {
             return Ok(outcome);
         }
-        let audience = match case.may_speak()? {
+        let audience = match case.may_say(packet.flags, tlvs)? {
             Ok(audience) => audience,
             Err(refusal) => return Ok(Outcome::Refused(refusal)),
         };
-        if !tlvs.is_empty() && !answers_what_is_there(&case, tlvs)? {
-            return Ok(Outcome::Refused(Refusal::new(Reason::NoTarget, "it answers no message of the channel")));
-        }
-        if let (true, Audience::Members(group)) = (packet.flags & image_flag::MENTION_ALL != 0, &audience)
-            && group.members.get(&origin.user).is_none_or(|row| row.role == 0)
-        {
-            let refusal = Refusal::new(Reason::NotAllowed, "only owner and admins mention everybody");
-            return Ok(Outcome::Refused(refusal));
-        }
         // The read mark never goes beyond what was there to be read.
         let head = case.parts.channel.head;
         draft.read = read.min(head);
@@ -206,16 +234,4 @@ impl Decider {
         let (store, lookup, rules, decided) = (&*self.store, &self.lookup, &*self.rules, &mut self.decided);
         Ok(Some(Case { store, lookup, rules, now: self.now, decided, origin, late, slot: number, parts }))
     }
-}
-
-/// Whether what a message answers, if it answers anything, is there for its author: any entry, and as the beginning of a
-/// thread a message that is no answer in a thread itself.
-fn answers_what_is_there(case: &Case<'_>, tlvs: &Tlvs) -> Result<bool, StoreError> {
-    for tag in [tag::REPLY_TO, tag::THREAD] {
-        let Some(seq) = tlvs.get_u64(tag) else { continue };
-        if !case.sees(seq)? || tag == tag::THREAD && !case.begins_threads(seq)? {
-            return Ok(false);
-        }
-    }
-    Ok(true)
 }

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use postrider_protocol::{Channel, HEADER_BYTES, Id};
 use postrider_storage::{GroupRow, NewEntry};
 
-use super::{command::Answers, members::Members, notice::Tell};
+use super::{command::Answers, members::Members, notice::Tell, timers::Timer};
 use crate::uncovered::Change;
 
 /// A RECV frame has about so many bytes beside the body.
@@ -147,6 +147,8 @@ pub struct Decided {
     pub answers: Vec<Answers>,
     /// What there is to tell besides, after the entries.
     pub tells: Vec<Tell>,
+    /// What was scheduled, or is not any more, and when it is due.
+    pub(super) timers: Vec<(Timer, Option<u64>)>,
 }
 
 impl Decided {
@@ -158,6 +160,7 @@ impl Decided {
             runs: Vec::with_capacity(submissions),
             answers: Vec::with_capacity(submissions),
             tells: Vec::new(),
+            timers: Vec::new(),
         }
     }
 

@@ -49,7 +49,7 @@ impl<'a> Draft<'a> {
     pub(super) fn is_plain(&self, head: u64) -> bool {
         self.kind == ImageKind::Message.number()
             && fold::mark_of(self.read) == 0
-            && self.flags & image_flag::THREADED == 0
+            && self.flags & (image_flag::THREADED | image_flag::SCHEDULED) == 0
             && (head > 0 || self.channel.kind() == ChannelKind::Group)
     }
 

@@ -18,6 +18,7 @@ mod notice;
 #[allow(clippy::redundant_pub_crate)]
 pub(crate) mod sample;
 mod state;
+mod timers;
 
 pub use act::Act;
 pub use command::{Answers, Command, Origin, Stuck, Submission};
@@ -26,6 +27,7 @@ pub use decided::{Accepted, Audience, Decided, Group, Run};
 pub use device::{DeviceRules, is_news};
 pub use members::{Member, Members};
 pub use notice::{News, Spoken, Tell, other_of};
+pub use timers::Timer;
 
 /// Which worker, of `workers`, owns `slot`.
 #[must_use]

@@ -97,6 +97,18 @@ fn read_step(bytes: &mut &[u8], from: u64) -> Option<u64> {
 }
 
 impl Place {
+    /// It alone.
+    pub(crate) fn encode(&self) -> Vec<u8> {
+        let mut out = Vec::new();
+        self.write_after(&Self::default(), &mut out);
+        out
+    }
+
+    /// What [`Place::encode`] made; none when `bytes` are not that.
+    pub(crate) fn decode(mut bytes: &[u8]) -> Option<Self> {
+        Self::read_after(&Self::default(), &mut bytes)
+    }
+
     /// Appends it, as it comes after `last`.
     fn write_after(&self, last: &Self, out: &mut Vec<u8>) {
         write_step(out, last.locator.segment.into(), self.locator.segment.into());

@@ -25,6 +25,9 @@ use crate::{
 /// So many messages are erased between two changes of the table.
 const MESSAGES: usize = 256;
 
+/// A key of the table, and what it has.
+type Due = (Vec<u8>, Bytes);
+
 /// A record that is to be overwritten: where, and with what.
 struct Overwrite {
     locator: Locator,
@@ -38,6 +41,11 @@ pub(crate) fn due_of(written: &Written, at: usize, record: &Record) -> Option<u6
     let image = written.record(record).image();
     let flags = image.get(2..4).and_then(|flags| flags.first_chunk()).map_or(0, |flags| u16::from_be_bytes(*flags));
     if image.get(1) == Some(&ImageKind::Revoked.number()) {
+        return Some(be64(image, 12));
+    }
+    let is_scheduled = image.get(1) == Some(&fold::SCHEDULE_KIND) || flags & image_flag::SCHEDULED != 0;
+    if is_scheduled {
+        // It ends what was scheduled, or may.
         return Some(be64(image, 12));
     }
     if flags & image_flag::EXPIRING == 0 {
@@ -69,16 +77,17 @@ fn named(key: &[u8]) -> Option<(u32, Channel, u64)> {
 }
 
 impl Store {
-    /// The keys of what is to be erased by `now_ms`, a piece of them, and when the next one is after these.
-    fn due(&self, now_ms: u64) -> Result<(Vec<Vec<u8>>, Option<u64>), StoreError> {
+    /// The keys of what is to be erased by `now_ms` with what they have, a piece of them, and when the next one is after
+    /// these.
+    fn due(&self, now_ms: u64) -> Result<(Vec<Due>, Option<u64>), StoreError> {
         let (mut keys, mut next) = (Vec::new(), None);
-        self.kv().scan(&table::erases(), &mut |key, _| {
+        self.kv().scan(&table::erases(), &mut |key, payload| {
             let due_ms = be64(key, 1);
             if due_ms <= now_ms && keys.len() < MESSAGES {
-                keys.push(key.to_vec());
+                keys.push((key.to_vec(), payload?));
                 return Ok(true);
             }
-            next = Some(due_ms);
+            next = Some(due_ms).filter(|due_ms| *due_ms < table::NOT_YET);
             Ok(false)
         })?;
         Ok((keys, next))
@@ -182,7 +191,12 @@ impl Materialiser {
             return Ok(false);
         }
         let mut places = Vec::new();
-        for (tenant, channel, seq) in keys.iter().filter_map(|key| named(key)) {
+        for (key, payload) in &keys {
+            let Some((tenant, channel, seq)) = named(key) else { continue };
+            if seq & table::CONTROL != 0 {
+                places.extend(Place::decode(payload));
+                continue;
+            }
             match self.store().places_of(tenant, &channel, seq) {
                 Ok(found) => places.extend(found),
                 // The rebuild that a damaged store comes to finds it again.
@@ -197,7 +211,7 @@ impl Materialiser {
         self.store().erase_in_blocks(&places, ring)?;
         let mut plan = Plan { next_block: self.marker().next_block, ..Plan::default() };
         let count = keys.len();
-        keys.into_iter().for_each(|key| plan.remove(Table::Erase, key));
+        keys.into_iter().for_each(|(key, _)| plan.remove(Table::Erase, key));
         self.change(&plan)?;
         tracing::debug!(messages = count, records = places.len(), "erased");
         Ok(true)

@@ -7,6 +7,7 @@
 mod conversation;
 mod group;
 mod person;
+pub mod schedule;
 mod sender;
 mod target;
 
@@ -39,6 +40,8 @@ pub const DEVICE_KIND: u8 = 136;
 /// A control entry in a user's own channel: the device in its body is removed, or with an empty body all but that of TLV
 /// [`DEVICE_TAG`].
 pub const DEVICE_REMOVED_KIND: u8 = 137;
+/// A control entry about a message that its author has scheduled: see [`schedule`].
+pub const SCHEDULE_KIND: u8 = 138;
 /// The TLV that names a device in an entry.
 pub const DEVICE_TAG: u16 = 0x4003;
 /// Cursors that a conversation keeps; the least recently moved goes.
@@ -200,6 +203,7 @@ pub fn changed(image: &Image, read: u64) -> Vec<StateKey> {
             } else if mark_of(read) > 0 {
                 of_author(&mut keys);
             }
+            schedule::changed(image, read, &mut keys);
             if let Some(root) = thread_of(image) {
                 keys.extend([StateKey::Target(root), StateKey::Answer(root, image.seq)]);
             }
@@ -217,6 +221,7 @@ pub fn changed(image: &Image, read: u64) -> Vec<StateKey> {
             CONVERSATION_KIND | HIDE_KIND | BLOCK_KIND => keys.push(StateKey::Conversation(author())),
             CONTACT_KIND if image.body.first() == Some(&contact::NOTE) => keys.push(StateKey::Conversation(author())),
             CONTACT_KIND => keys.extend(sides(&image.channel)),
+            SCHEDULE_KIND => schedule::changed(image, read, &mut keys),
             REQUEST_KIND => group::changed(image, &mut keys),
             USER_KIND | DEVICE_KIND | DEVICE_REMOVED_KIND => person::changed(image, &mut keys),
             _ => {}
@@ -249,6 +254,10 @@ pub fn apply(key: &StateKey, row: &mut Option<StateRow>, position: u64, image: &
         StateKey::Target(_) => within(row, |row: &mut Option<_>| target::apply(row, position, image, read)),
         StateKey::Reaction(..) => within(row, |row: &mut Option<_>| target::apply_reaction(row, position, image)),
         StateKey::Answer(..) => within(row, |row: &mut Option<_>| target::apply_answer(row, position)),
+        StateKey::Scheduled(..) => within(row, |row: &mut Option<_>| schedule::apply(row, position, image)),
+        StateKey::Part(_, _, at) => {
+            within(row, |row: &mut Option<_>| schedule::apply_part(row, *at, position, image));
+        }
         StateKey::Pins => within(row, |row: &mut Option<_>| target::apply_pins(row, position, image)),
         StateKey::User => within(row, |row: &mut Option<_>| person::apply(row, position, image)),
         StateKey::Device(device) => {
@@ -267,7 +276,8 @@ fn within<R: crate::OfState + Clone + Into<StateRow>>(row: &mut Option<StateRow>
 /// Whose sender table an entry changes, if it came from a command: the author.
 #[must_use]
 pub fn changed_sender(image: &Image) -> Option<Id> {
-    (image.sender != Sender::from_bytes([0; 8]) && image.number > 0).then(|| image.author().detached())
+    let is_numbered = image.sender != Sender::from_bytes([0; 8]) && image.number > 0;
+    (is_numbered && schedule::sent(image).is_none()).then(|| image.author().detached())
 }
 
 /// Whether an entry does more than to come next in its channel and to answer its command: whether it changes rows, or
@@ -276,7 +286,7 @@ pub(crate) fn is_more_than_a_message(head: &Head<'_>, read: u64) -> bool {
     head.kind != ImageKind::Message.number()
         || mark_of(read) > 0
         || head.is_person() && head.seq == 1
-        || head.flags & (image_flag::EXPIRING | image_flag::THREADED) != 0
+        || head.flags & (image_flag::EXPIRING | image_flag::THREADED | image_flag::SCHEDULED) != 0
 }
 
 impl ChannelRow {

@@ -1,6 +1,6 @@
 //! The head of an image, borrowed: most entries are folded by it alone, without decoding what follows.
 
-use postrider_protocol::Sender;
+use postrider_protocol::{ImageKind, Sender, image_flag};
 
 use crate::entry::{CHANNEL_AT, be64};
 
@@ -39,9 +39,11 @@ impl<'a> Head<'a> {
         Some(Self { kind, flags, seq, time_ms, channel, author, sender: Sender::from_bytes(*sender), number })
     }
 
-    /// Whether it came from a numbered command, and so changes the senders of its author.
+    /// Whether it came from a numbered command, and so changes the senders of its author. The number of a message that
+    /// was scheduled is that of its SCHEDULE, which was an entry itself.
     pub(crate) fn is_numbered(&self) -> bool {
-        self.number > 0 && self.sender != Sender::from_bytes([0; 8])
+        let is_scheduled = self.kind == ImageKind::Message.number() && self.flags & image_flag::SCHEDULED != 0;
+        self.number > 0 && !is_scheduled && self.sender != Sender::from_bytes([0; 8])
     }
 
     /// Whether it is of a person channel.

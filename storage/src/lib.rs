@@ -33,6 +33,7 @@ mod retain;
 mod ring;
 mod rows;
 mod scan;
+mod scheduled;
 mod segment;
 mod slots;
 mod snapshot;
@@ -52,8 +53,8 @@ pub use memory::{Crash, MemoryDisk};
 pub use open::{Loss, Opened, Options, Progress, Recovery, SlotState, check, open, open_memory};
 pub use retain::Retention;
 pub use rows::{
-    Answer, AnswerRow, ChannelRow, Contact, ConversationRow, Cursor, DeviceRow, GroupRow, MemberRow, PinsRow,
-    ReactionRow, RequestRow, SenderRow, SenderTable, Span, TargetRow, UserRow, Waiting,
+    Answer, AnswerRow, ChannelRow, Contact, ConversationRow, Cursor, DeviceRow, GroupRow, MemberRow, PartRow, PinsRow,
+    ReactionRow, RequestRow, ScheduledRow, SenderRow, SenderTable, Span, TargetRow, UserRow, Waiting,
 };
 pub use state::{OfState, StateKey, StateRow};
 pub use store::{Found, Store};

@@ -9,7 +9,7 @@ use std::collections::{BTreeMap, HashMap, btree_map, hash_map};
 use postrider_protocol::{Image, ImageKind, Sender};
 
 use crate::{
-    ChannelRow, Digest, SLOTS, SenderTable, StateRow, StoreError,
+    ChannelRow, Digest, OfState as _, SLOTS, ScheduledRow, SenderTable, StateRow, StoreError,
     blocks::Layout,
     codec::{Forgotten, Marker, Place, Places, Row, StoredChannel},
     fold,
@@ -60,7 +60,9 @@ impl Plan {
                 let mut image = None;
                 if fold::is_more_than_a_message(&head, record.read()) {
                     let Some(found) = pending.image() else { continue };
-                    rows.fold(kv, record.tenant(), &pending, &found)?;
+                    for (key, place) in rows.fold(kv, record.tenant(), &pending, (&found, place))? {
+                        plan.note(kv, key, place)?;
+                    }
                     plan.erase(kv, record.tenant(), &found)?;
                     image = Some(found);
                 }
@@ -102,6 +104,39 @@ impl Plan {
         let key = table::erase(due_ms, tenant, image.channel.as_bytes(), seq);
         let was = kv.get(&key)?.is_some();
         self.put(Table::Erase, key, Vec::new(), was);
+        Ok(())
+    }
+
+    /// Puts a key of [`table::erase`] with the place of what is to be erased; without one it moves from where it is known
+    /// to lie, as [`table::NOT_YET`].
+    fn note(&mut self, kv: &Kv, key: Vec<u8>, place: Option<Place>) -> Result<(), StoreError> {
+        if let Some(place) = place {
+            let was = kv.get(&key)?.is_some();
+            self.put(Table::Erase, key, place.encode(), was);
+            return Ok(());
+        }
+        let mut waits = table::erases();
+        waits.extend(table::NOT_YET.to_be_bytes());
+        waits.extend(key.get(9..).unwrap_or_default());
+        let planned = self.puts.iter().position(|(known, _)| *known == waits);
+        let payload = match planned {
+            Some(at) => {
+                self.change(Table::Erase, -1);
+                Some(self.puts.swap_remove(at).1)
+            }
+            None => match kv.get(&waits)? {
+                Some(payload) => {
+                    self.remove(Table::Erase, waits);
+                    Some(payload.to_vec())
+                }
+                // It was erased before, and is folded again.
+                None => None,
+            },
+        };
+        if let Some(payload) = payload {
+            let was = kv.get(&key)?.is_some();
+            self.put(Table::Erase, key, payload, was);
+        }
         Ok(())
     }
 
@@ -268,12 +303,24 @@ impl Senders {
     }
 }
 
+/// A key of [`table::erase`], and the place of what it is about.
+type Erase = (Vec<u8>, Option<Place>);
+
 /// The rows that only few entries touch, loaded when first touched.
 #[derive(Debug, Default)]
 struct Touched(BTreeMap<Vec<u8>, (bool, Option<StateRow>)>);
 
 impl Touched {
-    fn fold(&mut self, kv: &Kv, tenant: u32, pending: &Pending<'_>, image: &Image) -> Result<(), StoreError> {
+    /// Folds an entry into its rows. Returns keys of [`table::erase`]: with its place what is to be erased later, without
+    /// one what is to be from now on.
+    fn fold(
+        &mut self,
+        kv: &Kv,
+        tenant: u32,
+        pending: &Pending<'_>,
+        (image, place): (&Image, Place),
+    ) -> Result<Vec<Erase>, StoreError> {
+        let mut erases = Vec::new();
         let (position, read) = (pending.record.position, pending.written.record(pending.record).read());
         for key in fold::changed(image, read) {
             let (_, row) = match self.0.entry(key.encode(tenant, image.channel.as_bytes())) {
@@ -284,9 +331,23 @@ impl Touched {
                     place.insert((stored.is_some(), stored))
                 }
             };
+            let made = |row: &Option<StateRow>| row.as_ref().and_then(ScheduledRow::of).map_or(0, |row| row.made);
+            let before = made(row);
             fold::apply(&key, row, position, image, read);
+            let after = made(row);
+            if before != after {
+                let erase = |due_ms, position| {
+                    table::erase(due_ms, tenant, image.channel.as_bytes(), table::CONTROL | position)
+                };
+                if before > 0 {
+                    erases.push((erase(image.time_ms, before), None));
+                }
+                if after > 0 {
+                    erases.push((erase(table::NOT_YET, after), Some(place)));
+                }
+            }
         }
-        Ok(())
+        Ok(erases)
     }
 
     fn finish(self, plan: &mut Plan) {

@@ -157,6 +157,32 @@ pub struct AnswerRow {
     pub position: u64,
 }
 
+/// A message that a user has scheduled; its content is in so many [`PartRow`]s.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct ScheduledRow {
+    /// When it is to be sent, milliseconds since 1970.
+    pub due_ms: u64,
+    /// Its flags, as those of SEND.
+    pub flags: u16,
+    /// How many parts its content has.
+    pub parts: u8,
+    /// Why it was not sent when its time had come, a reason by number; 0 while it waits.
+    pub refused: u16,
+    /// The position of the entry that has its content.
+    pub made: u64,
+    /// The position of the last entry it covers.
+    pub position: u64,
+}
+
+/// A part of the content of a scheduled message.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct PartRow {
+    /// At most [`crate::fold::schedule::PART_BYTES`].
+    pub bytes: Bytes,
+    /// The position of the last entry it covers.
+    pub position: u64,
+}
+
 /// The pinned messages of a channel.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct PinsRow {

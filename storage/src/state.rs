@@ -2,11 +2,11 @@
 //! view and materialiser keep, show and store all of them the same way.
 
 use bytes::Bytes;
-use postrider_protocol::{DecodeError, Id, Reader, Tlvs, Writer};
+use postrider_protocol::{DecodeError, Id, Reader, Tlvs, Writer, packet::schedule::ScheduleId};
 
 use crate::{
-    AnswerRow, Contact, ConversationRow, Cursor, DeviceRow, GroupRow, MemberRow, PinsRow, ReactionRow, RequestRow,
-    Span, StoreError, TargetRow, UserRow, Waiting,
+    AnswerRow, Contact, ConversationRow, Cursor, DeviceRow, GroupRow, MemberRow, PartRow, PinsRow, ReactionRow,
+    RequestRow, ScheduledRow, Span, StoreError, TargetRow, UserRow, Waiting,
     codec::Row,
     table::{self, Table},
 };
@@ -34,6 +34,10 @@ pub enum StateKey {
     Reaction(u64, Id),
     /// An answer in the thread of a message: both seqs.
     Answer(u64, u64),
+    /// A message that a user has scheduled.
+    Scheduled(Id, ScheduleId),
+    /// A part of its content.
+    Part(Id, ScheduleId, u8),
 }
 
 /// A row; each tells the position it covers.
@@ -50,6 +54,8 @@ pub enum StateRow {
     Target(TargetRow),
     Reaction(ReactionRow),
     Answer(AnswerRow),
+    Scheduled(ScheduledRow),
+    Part(PartRow),
 }
 
 impl StateKey {
@@ -65,6 +71,8 @@ impl StateKey {
             Self::Target(_) => Table::Target,
             Self::Reaction(..) => Table::Reaction,
             Self::Answer(..) => Table::Answer,
+            Self::Scheduled(..) => Table::Scheduled,
+            Self::Part(..) => Table::Part,
         }
     }
 
@@ -86,6 +94,15 @@ impl StateKey {
             Self::Answer(root, seq) => {
                 key.u64(*root);
                 key.u64(!*seq);
+            }
+            Self::Scheduled(user, id) => {
+                key.bytes8(user.as_bytes());
+                id.write(&mut key);
+            }
+            Self::Part(user, id, at) => {
+                key.bytes8(user.as_bytes());
+                id.write(&mut key);
+                key.u8(*at);
             }
         }
         key
@@ -135,7 +152,8 @@ macro_rules! of_state {
 
 of_state!(
     Group GroupRow, Pins PinsRow, User UserRow, Member MemberRow, Conversation ConversationRow, Request RequestRow,
-    Device DeviceRow, Target TargetRow, Reaction ReactionRow, Answer AnswerRow
+    Device DeviceRow, Target TargetRow, Reaction ReactionRow, Answer AnswerRow,
+    Scheduled ScheduledRow, Part PartRow
 );
 
 fn write_spans(out: &mut Vec<u8>, spans: &[Span]) {
@@ -306,6 +324,39 @@ impl Row for AnswerRow {
 
     fn read(r: &mut Reader) -> Result<Self, DecodeError> {
         Ok(Self { position: r.u64("position")? })
+    }
+}
+
+impl Row for ScheduledRow {
+    fn write(&self, out: &mut Vec<u8>) {
+        out.u64(self.due_ms);
+        out.u16(self.flags);
+        out.u8(self.parts);
+        out.u16(self.refused);
+        out.u64(self.made);
+        out.u64(self.position);
+    }
+
+    fn read(r: &mut Reader) -> Result<Self, DecodeError> {
+        Ok(Self {
+            due_ms: r.u64("due")?,
+            flags: r.u16("flags")?,
+            parts: r.u8("parts")?,
+            refused: r.u16("refused")?,
+            made: r.u64("made")?,
+            position: r.u64("position")?,
+        })
+    }
+}
+
+impl Row for PartRow {
+    fn write(&self, out: &mut Vec<u8>) {
+        out.bytes16(&self.bytes);
+        out.u64(self.position);
+    }
+
+    fn read(r: &mut Reader) -> Result<Self, DecodeError> {
+        Ok(Self { bytes: r.bytes16(usize::from(u16::MAX), "part")?, position: r.u64("position")? })
     }
 }
 

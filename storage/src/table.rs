@@ -4,7 +4,7 @@
 use postrider_protocol::{Id, Sender, Writer};
 
 /// How many tables there are.
-pub(crate) const TABLES: usize = 19;
+pub(crate) const TABLES: usize = 21;
 
 /// A table; its number is the first byte of its keys.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -44,10 +44,15 @@ pub(crate) enum Table {
     User = 16,
     /// Tenant, channel of the user, device → the device.
     Device = 17,
-    /// Time, tenant, channel, seq → nothing: the message is to be erased on disk from that time on.
+    /// Time, tenant, channel, seq → nothing: the message is to be erased on disk from that time on. With [`CONTROL`] in
+    /// place of the seq: → the place of the control entry at that position of the slot.
     Erase = 18,
     /// Tenant, channel, seq of a message, complement of the seq of an answer in its thread → the answer.
     Answer = 19,
+    /// Tenant, channel, user, sender, number → a message that the user has scheduled.
+    Scheduled = 20,
+    /// Tenant, channel, user, sender, number, which → a part of the content of such a message.
+    Part = 21,
 }
 
 impl Table {
@@ -71,10 +76,12 @@ impl Table {
         Self::Device,
         Self::Erase,
         Self::Answer,
+        Self::Scheduled,
+        Self::Part,
     ];
 
     /// Those that entries are folded into and that a snapshot has, in the order in which it has them.
-    pub(crate) const STATE: [Self; 13] = [
+    pub(crate) const STATE: [Self; 15] = [
         Self::Channel,
         Self::Member,
         Self::Conversation,
@@ -83,6 +90,8 @@ impl Table {
         Self::Target,
         Self::Reaction,
         Self::Answer,
+        Self::Scheduled,
+        Self::Part,
         Self::Pins,
         Self::User,
         Self::Device,
@@ -118,6 +127,8 @@ impl Table {
             "device",
             "erase",
             "answer",
+            "scheduled",
+            "part",
         ];
         let number = key.first().copied().unwrap_or_default();
         NAMES.get(usize::from(number).wrapping_sub(1)).copied().unwrap_or("unknown")
@@ -209,6 +220,11 @@ pub(crate) fn erase(due_ms: u64, tenant: u32, channel: &[u8], seq: u64) -> Vec<u
     key.u64(seq);
     key
 }
+
+/// The bit by which a key of [`erase`] has the position of a control entry, and no seq.
+pub(crate) const CONTROL: u64 = 1 << 63;
+/// The time of what is to be erased once an entry says from when on.
+pub(crate) const NOT_YET: u64 = u64::MAX;
 
 /// The prefix of all keys of [`erase`].
 pub(crate) fn erases() -> Vec<u8> {

@@ -41,6 +41,7 @@ mod rate_limit;
 mod read_marks;
 mod receipts;
 mod retention;
+mod scheduled;
 mod shutdown;
 mod slow_consumer;
 mod storage_dir;

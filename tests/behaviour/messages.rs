@@ -156,7 +156,7 @@ fn a_repetition_of_what_was_taken_back_is_known_and_brings_nothing_back() {
 }
 
 /// How often `what` is in the files below `dir`.
-fn count(dir: &Path, what: &[u8]) -> usize {
+pub fn count(dir: &Path, what: &[u8]) -> usize {
     let mut found = 0;
     for file in fs::read_dir(dir).unwrap().map(Result::unwrap) {
         // What is made anew meanwhile has another name a moment later.

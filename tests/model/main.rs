@@ -13,6 +13,7 @@ mod groups;
 #[allow(dead_code, unused_imports)]
 mod harness;
 mod model;
+mod scheduled;
 mod world;
 
 use std::collections::BTreeMap;
@@ -62,6 +63,7 @@ fn run(server: &mut Server, seed: u64, arguments: &Arguments) -> BTreeMap<&'stat
     }
     world.check_live();
     world.compare();
+    world.compare_scheduled();
     world.counters
 }
 

@@ -220,7 +220,7 @@ impl Model {
     }
 
     /// Whether `user` may speak.
-    fn may_speak(&mut self, user: User, place: Place) -> Result<(), Reason> {
+    pub fn may_speak(&mut self, user: User, place: Place) -> Result<(), Reason> {
         let channel = self.channel(place);
         match place {
             Place::Person(low, high) if user != low && user != high => Err(Reason::NoChannel),

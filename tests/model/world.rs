@@ -16,6 +16,7 @@ use super::{
     groups::GroupOp,
     harness::{Client, Server, Via, id, until},
     model::{Draft, Model, Outcome, Place, Settings, User},
+    scheduled::Planned,
 };
 
 pub const USERS: usize = 6;
@@ -24,6 +25,10 @@ const GROUPS: usize = 3;
 const REACTIONS: [&str; 4] = ["👍", "❤", "😂", "+1"];
 /// In a run of 100 seeds or more each of these must have happened.
 pub const MUST_HAPPEN: &[&str] = &[
+    "schedule",
+    "schedule cancel",
+    "schedule edit",
+    "schedule sent",
     "answer",
     "block",
     "bursts",
@@ -74,8 +79,10 @@ pub struct World<'a> {
     pub model: Model,
     pub devices: Vec<Device>,
     pub counters: BTreeMap<&'static str, u64>,
-    chance: Chance,
+    pub chance: Chance,
     bodies: u64,
+    /// What waits to be sent.
+    pub planned: Vec<Planned>,
     pub is_verbose: bool,
 }
 
@@ -89,6 +96,7 @@ impl<'a> World<'a> {
             counters: BTreeMap::new(),
             chance: Chance::stream(seed, "operations"),
             bodies: 0,
+            planned: Vec::new(),
             is_verbose: false,
         };
         for user in 0..USERS {
@@ -131,11 +139,11 @@ impl<'a> World<'a> {
         Client::connect(self.server, via, self.user(user).as_str(), device)
     }
 
-    fn count(&mut self, what: &'static str) {
+    pub fn count(&mut self, what: &'static str) {
         *self.counters.entry(what).or_default() += 1;
     }
 
-    fn say(&self, what: impl FnOnce() -> String) {
+    pub fn say(&self, what: impl FnOnce() -> String) {
         if self.is_verbose {
             println!("{}", what());
         }
@@ -147,6 +155,7 @@ impl<'a> World<'a> {
             0 => self.crash(),
             1..=5 => self.disconnect(),
             6..=15 => self.burst(),
+            16..=25 => self.schedule(),
             _ => {
                 let at = self.chance.below(self.devices.len());
                 let place = self.some_place(self.devices[at].user);
@@ -156,7 +165,7 @@ impl<'a> World<'a> {
     }
 
     /// A channel of the user, mostly.
-    fn some_place(&mut self, user: User) -> Place {
+    pub fn some_place(&mut self, user: User) -> Place {
         if self.chance.one_in(2) {
             Place::Group(self.chance.below(GROUPS))
         } else {
@@ -184,7 +193,7 @@ impl<'a> World<'a> {
     }
 
     /// Those who are told of `seq` of a place, but for the connection that made it.
-    fn tell(&mut self, by: usize, place: Place, seq: u64, before: &BTreeSet<User>) {
+    pub fn tell(&mut self, by: usize, place: Place, seq: u64, before: &BTreeSet<User>) {
         let mut audience = self.model.channel(place).audience(place);
         audience.extend(before);
         for (at, device) in self.devices.iter_mut().enumerate() {
@@ -194,7 +203,7 @@ impl<'a> World<'a> {
         }
     }
 
-    fn body(&mut self) -> Vec<u8> {
+    pub fn body(&mut self) -> Vec<u8> {
         self.bodies += 1;
         format!("body {} of {}", self.bodies, self.seed).into_bytes()
     }

@@ -30,7 +30,7 @@ use postrider_protocol::{
     tag,
 };
 use postrider_storage::{
-    Materialiser, MemoryDisk, OpenError, Opened, Options, Recovery, Retention, SlotState, Store, Written,
+    Materialiser, MemoryDisk, OpenError, Opened, Options, Recovery, Retention, SlotState, Store, StoreError, Written,
 };
 
 use crate::{chance::Chance, link::Link, oracle::Oracle, report::Verdict};
@@ -201,7 +201,7 @@ impl Server {
             metrics: Arc::clone(&metrics),
         });
         let server = Self {
-            deciders: (0..workers).map(decider).collect(),
+            deciders: (0..workers).map(decider).collect::<Result<_, StoreError>>()?,
             queues: vec![VecDeque::new(); workers],
             decided: VecDeque::new(),
             committer: Committer::new(log, &slots, Arc::clone(&view), Arc::clone(&metrics)),
@@ -270,8 +270,10 @@ impl Server {
 
     /// The stages that have something to do.
     pub fn ready(&self, now: Now) -> Vec<Stage> {
-        let mut ready: Vec<Stage> =
-            (0..self.queues.len()).filter(|at| !self.queues[*at].is_empty()).map(Stage::Decide).collect();
+        let mut ready: Vec<Stage> = (0..self.queues.len())
+            .filter(|at| !self.queues[*at].is_empty() || self.deciders[*at].is_due(now.wall_ms))
+            .map(Stage::Decide)
+            .collect();
         let others = [
             (!self.decided.is_empty(), Stage::Commit),
             (!self.deliveries.is_empty(), Stage::Deliver),

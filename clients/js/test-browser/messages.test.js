@@ -46,6 +46,35 @@ test('a thread is opened at a message, answered in, and counted for everybody', 
   await play.leave();
 });
 
+test('a message is written for later, changed, and sent when its time has come', async () => {
+  const [alice, bob] = [await play.page('alice', 'user:bob'), await play.page('bob', 'user:alice')];
+  await alice.getByRole('button', { name: 'Send later' }).click();
+  await alice.getByText('Write the message first').waitFor();
+  for (const text of ['Happy birthday', 'See you tomorrow']) {
+    await alice.getByLabel('Message', { exact: true }).first().fill(text);
+    await alice.getByRole('button', { name: 'Send later' }).click();
+    await picture(alice, 'later-menu');
+    await alice.getByRole('menuitem', { name: 'Tomorrow at nine' }).click();
+    await alice.getByText('It is sent Tomorrow').or(alice.getByText('It is sent')).first().waitFor();
+  }
+  await alice.getByRole('button', { name: '2 scheduled' }).click();
+  const list = alice.getByRole('dialog', { name: 'Scheduled' });
+  await picture(alice, 'scheduled');
+  await list.getByRole('listitem').filter({ hasText: 'See you tomorrow' }).getByRole('button', { name: 'Delete' }).click();
+  await list.getByRole('listitem').filter({ hasText: 'Happy birthday' }).getByRole('button', { name: 'Change' }).click();
+  const form = alice.getByRole('dialog', { name: 'Send later' });
+  await form.getByLabel('Message').fill('Happy birthday!');
+  await picture(alice, 'when');
+  await form.getByRole('button', { name: 'Schedule' }).click();
+  await alice.reload();
+  await alice.getByRole('button', { name: '1 scheduled' }).click();
+  await list.getByRole('listitem').filter({ hasText: 'Happy birthday!' }).getByRole('button', { name: 'Send now' }).click();
+  await bubble(bob, 'Happy birthday!').waitFor();
+  await bubble(alice, 'Happy birthday!').waitFor();
+  await alice.getByRole('button', { name: '1 scheduled' }).waitFor({ state: 'hidden' });
+  await play.leave();
+});
+
 test('an own message is edited, from the menu and from the keyboard', async () => {
   const [alice, bob] = [await play.page('alice', 'user:bob'), await play.page('bob', 'user:alice')];
   await say(alice, 'Teh first');

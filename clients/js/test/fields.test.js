@@ -51,6 +51,14 @@ const TARGETS = {
 };
 
 /** @type {Record<string, Fields>} */
+const SCHEDULE = {
+  schedule: { decode: codec.decodeSchedule, encode: ({ channel, plan }) => codec.encodeSchedule(channel, plan) },
+  schedule_edit: { decode: codec.decodeScheduleEdit, encode: ({ channel, id, plan }) => codec.encodeScheduleEdit(channel, id, plan) },
+  schedule_named: { decode: codec.decodeScheduleNamed, encode: ({ channel, id }) => codec.encodeScheduleNamed(channel, id) },
+  scheduled_page: { decode: codec.decodeScheduledPage, encode: ({ scheduled, more }) => codec.encodeScheduledPage(scheduled, more) },
+};
+
+/** @type {Record<string, Fields>} */
 const MARKS = {
   read: { decode: codec.decodeRead, encode: ({ channel, seq }) => codec.encodeRead(channel, seq) },
   view: {
@@ -96,7 +104,7 @@ const NOTICES = {
   told_requests: told(NoticeKind.REQUESTS),
 };
 
-const ALL = { ...GROUPS, ...TARGETS, ...MARKS, ...PEOPLE, ...NOTICES };
+const ALL = { ...GROUPS, ...TARGETS, ...SCHEDULE, ...MARKS, ...PEOPLE, ...NOTICES };
 const GAPS = /** @type {Record<string, number>} */ (GapReason);
 /** Fields that are text here, and bytes in the vectors of groups. */
 const TEXTS = ['text', 'nickname'];

@@ -2,6 +2,8 @@
 
 #[path = "describe_groups.rs"]
 mod of_groups;
+#[path = "describe_schedule.rs"]
+mod of_schedule;
 #[path = "people.rs"]
 mod people;
 
@@ -69,7 +71,7 @@ pub fn channel(channel: &Channel) -> Value {
     json!({ "kind": kind, "ids": ids })
 }
 
-fn tlvs(tlvs: &Tlvs) -> Value {
+pub fn tlvs(tlvs: &Tlvs) -> Value {
     tlvs.iter().map(|(tag, value)| json!({ "tag": tag, "value": hex(value) })).collect()
 }
 
@@ -371,7 +373,7 @@ fn of_target(what: &str) -> Method {
             let items: Value = page.items.iter().map(item).collect();
             Ok((written(|out| page.write(out)), json!({ "items": items, "more": page.more })))
         },
-        _ => of_groups::method(what).unwrap_or_else(|| people::method(what)),
+        _ => of_groups::method(what).or_else(|| of_schedule::method(what)).unwrap_or_else(|| people::method(what)),
     }
 }
 

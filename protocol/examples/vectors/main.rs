@@ -7,6 +7,7 @@ mod group_parts;
 mod malformed;
 mod packets;
 mod parts;
+mod schedule;
 mod targets;
 
 use std::{fs, path::Path};

@@ -6,7 +6,7 @@ use serde_json::{Value, json};
 use crate::{
     built, describe, frame, group_parts,
     packets::{encoded, id, long_id, message},
-    targets,
+    schedule, targets,
 };
 
 pub fn images() -> Value {
@@ -207,6 +207,7 @@ pub fn methods() -> Value {
     let malformed = malformed.into_iter().chain(more_malformed);
     let valid: Value = valid
         .chain(targets::valid())
+        .chain(schedule::valid())
         .map(|(name, what, bytes)| {
             let (again, fields) = describe::method(what)(bytes.clone().into()).unwrap();
             assert_eq!(again, bytes, "{name}");
@@ -216,6 +217,7 @@ pub fn methods() -> Value {
     let malformed: Value = malformed
         .chain(malformed_people())
         .chain(targets::malformed())
+        .chain(schedule::malformed())
         .map(|(name, what, bytes)| json!({ "name": name, "what": what, "hex": describe::hex(&bytes) }))
         .collect();
     json!({ "valid": valid, "malformed": malformed })

@@ -8,6 +8,7 @@ pub mod marks;
 pub mod notice;
 pub mod people;
 pub mod presence;
+pub mod schedule;
 mod send;
 mod small;
 mod sync;

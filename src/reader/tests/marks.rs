@@ -94,7 +94,7 @@ impl World {
                 time_ms: self.now_ms,
             })
             .collect();
-        let mut decider = Decider::new(self.reader.lookup.clone(), Arc::new(rules), &slots, 0, 1);
+        let mut decider = Decider::new(self.reader.lookup.clone(), Arc::new(rules), &slots, 0, 1).unwrap();
         let origin = sample::origin(1, user(at), None);
         let submission = Submission { origin: Arc::new(origin), at_ms: 0, commands: vec![command] };
         decider.decide(Now { wall_ms: self.now_ms, mono_ms: 0 }, vec![submission]).unwrap()

@@ -4,6 +4,7 @@
 mod group;
 mod mark;
 mod person;
+mod schedule;
 mod target;
 #[cfg(test)]
 mod target_tests;
@@ -14,6 +15,7 @@ use postrider_storage::StoreError;
 use group::GroupAct;
 use mark::MarkAct;
 use person::PersonAct;
+use schedule::ScheduleAct;
 use target::TargetAct;
 
 use super::{
@@ -36,6 +38,8 @@ pub enum Act {
     Target(TargetAct),
     /// About users.
     Person(PersonAct),
+    /// About what is sent at a given time.
+    Schedule(ScheduleAct),
 }
 
 /// The entry that an act comes to when it is accepted: the same for the same fields, so that a repetition is known.
@@ -109,6 +113,9 @@ impl Act {
             Method::Revoke | Method::Edit | Method::React | Method::Pin | Method::Hide => {
                 TargetAct::read(method, call).map(|(channel, act)| (channel, Self::Target(act)))
             }
+            Method::Schedule | Method::ScheduleEdit | Method::ScheduleCancel => {
+                ScheduleAct::read(method, call).map(|(channel, act)| (channel, Self::Schedule(act)))
+            }
             Method::ProfileSet
             | Method::DeviceRemove
             | Method::Block
@@ -126,7 +133,7 @@ impl Act {
     fn asked_otherwise(&self) -> Option<Asked> {
         match self {
             Self::Group(act) => act.asked_otherwise(),
-            Self::Mark(_) | Self::Target(_) | Self::Person(_) => None,
+            Self::Mark(_) | Self::Target(_) | Self::Person(_) | Self::Schedule(_) => None,
         }
     }
 
@@ -136,15 +143,17 @@ impl Act {
             Self::Mark(act) => act.asked(),
             Self::Target(act) => act.asked(),
             Self::Person(act) => act.asked(),
+            Self::Schedule(act) => act.asked(),
         }
     }
 
-    fn decide(&self, case: &Case<'_>) -> Result<Verdict, StoreError> {
+    fn decide(&self, case: &mut Case<'_>) -> Result<Verdict, StoreError> {
         match self {
             Self::Group(act) => act.decide(case),
             Self::Mark(act) => act.decide(case),
             Self::Target(act) => act.decide(case),
             Self::Person(act) => act.decide(case),
+            Self::Schedule(act) => act.decide(case),
         }
     }
 }
@@ -162,12 +171,12 @@ impl Decider {
         let (asked, otherwise) = (act.asked(), act.asked_otherwise());
         let mut draft = asked.draft(numbers, channel);
         let otherwise = otherwise.as_ref().map(|asked| asked.draft(numbers, channel));
-        let Some(case) = self.case(origin, channel, true, late)? else { return Ok(Outcome::elsewhere()) };
+        let Some(mut case) = self.case(origin, channel, true, late)? else { return Ok(Outcome::elsewhere()) };
         let known = otherwise.as_ref().and_then(|draft| case.known(draft));
         if let Some(outcome) = known.or_else(|| case.admit(&draft)) {
             return Ok(outcome);
         }
-        match act.decide(&case)? {
+        match act.decide(&mut case)? {
             Verdict::Refuse(refusal) => Ok(Outcome::Refused(refusal)),
             Verdict::Done { seq, time_ms } => Ok(Outcome::Stored { seq, time_ms }),
             Verdict::Accept { audience, read } => {

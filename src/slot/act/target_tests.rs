@@ -41,7 +41,7 @@ impl World {
         let origin = sample::origin(1, user.clone(), None);
         let lookup = Lookup::new(Arc::clone(&store), Arc::clone(&view));
         Self {
-            decider: Decider::new(lookup, Arc::new(rules), &slots, 0, 1),
+            decider: Decider::new(lookup, Arc::new(rules), &slots, 0, 1).unwrap(),
             committer: Committer::new(log, &slots, view, metrics),
             origin: Arc::new(origin),
             channel: Channel::person(&user, &"bob".parse().expect("an id")),

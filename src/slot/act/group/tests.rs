@@ -45,7 +45,7 @@ impl World {
         let rules = sample::rules(max_members, Arc::clone(&metrics));
         let lookup = Lookup::new(store, Arc::clone(&view));
         Self {
-            decider: Decider::new(lookup.clone(), Arc::new(rules), &slots, 0, 1),
+            decider: Decider::new(lookup.clone(), Arc::new(rules), &slots, 0, 1).unwrap(),
             committer: Committer::new(log, &slots, view, metrics),
             lookup,
             _materialiser: materialiser,

@@ -1,0 +1,33 @@
+//! What the caller has scheduled.
+
+use bytes::Bytes;
+use postrider_protocol::packet::schedule::{self, Plan, Scheduled, ScheduledPage};
+use postrider_storage::{PartRow, StateKey, fold};
+
+use super::{
+    Asker, Reader,
+    call::{No, page},
+};
+
+impl Reader {
+    /// The answer to SCHEDULED.
+    pub(super) fn scheduled(&self, asker: &Asker, fields: Bytes) -> Result<Vec<u8>, No> {
+        let (channel, after) = schedule::read_named(fields)?;
+        let mut scheduled = Vec::new();
+        for (id, row) in self.lookup.scheduled(asker.tenant, &channel, &asker.user, after)? {
+            let mut parts = Vec::new();
+            for at in 0..row.parts {
+                let key = StateKey::Part(asker.user.clone(), id, at);
+                parts.extend(self.lookup.row::<PartRow>(asker.tenant, &channel, &key)?.map(|part| part.bytes));
+            }
+            // It was sent or taken away just now.
+            let Some((tlvs, body)) = fold::schedule::from_parts(&parts) else { continue };
+            let plan = Plan { due_ms: row.due_ms, flags: row.flags, body };
+            scheduled.push(Scheduled { id, plan, tlvs, refused: row.refused });
+        }
+        let (scheduled, more) = page(scheduled, Scheduled::bytes);
+        let mut fields = Vec::new();
+        ScheduledPage { scheduled, more }.write(&mut fields);
+        Ok(fields)
+    }
+}

@@ -1,0 +1,107 @@
+//! Acts about messages that the server is to send at a given time.
+
+use postrider_protocol::{
+    Channel, DecodeError, Method, Reason, SCHEDULED, TLV_BYTES, TLV_COUNT, Tlvs,
+    packet::{
+        CallPacket, SendPacket,
+        schedule::{self, Plan, ScheduleId},
+    },
+    tag,
+};
+use postrider_storage::{
+    StoreError,
+    fold::{
+        self,
+        schedule::{ORDER_BYTES, Order, Ordered},
+    },
+};
+
+use super::{Asked, Verdict};
+use crate::slot::{answer::Refusal, case::Case, draft::check_packet};
+
+/// Nothing is scheduled for later than so long from now: 366 days.
+const AHEAD_MS: u64 = 366 * 86_400_000;
+
+/// See the module.
+#[derive(Clone, Debug)]
+pub enum ScheduleAct {
+    /// A message is scheduled, with these TLVs.
+    Make(Plan, Tlvs),
+    /// Another one takes the place of what was scheduled.
+    Replace(ScheduleId, Plan, Tlvs),
+    /// It is scheduled no more.
+    Cancel(ScheduleId),
+}
+
+impl ScheduleAct {
+    pub(super) fn read(method: Method, call: &CallPacket) -> Result<(Channel, Self), DecodeError> {
+        let fields = call.fields.clone();
+        if method == Method::ScheduleCancel {
+            let (channel, id) = schedule::read_named(fields)?;
+            return Ok((channel, Self::Cancel(id)));
+        }
+        // It is read when it is sent, not when it was written.
+        let tlvs = Tlvs::from_pairs(call.tlvs.iter().filter(|&(tag, _)| tag != tag::READ));
+        if tlvs.iter().count() + 1 > TLV_COUNT || tlvs.as_bytes().len() + ORDER_BYTES > TLV_BYTES {
+            return Err(DecodeError::malformed("TLVs of a scheduled message", 0));
+        }
+        if method == Method::ScheduleEdit {
+            let (channel, id, plan) = schedule::read_edit(fields)?;
+            return Ok((channel, Self::Replace(id, plan, tlvs)));
+        }
+        let (channel, plan) = schedule::read_schedule(fields)?;
+        Ok((channel, Self::Make(plan, tlvs)))
+    }
+
+    pub(super) fn asked(&self) -> Asked {
+        let (kind, content) = (fold::SCHEDULE_KIND, |order, id, plan: &Plan, tlvs: &Tlvs| {
+            let (due_ms, flags) = (plan.due_ms, plan.flags);
+            (Ordered { due_ms, flags, ..Ordered::about(order, id) }.with(tlvs), plan.body.to_vec())
+        });
+        let (tlvs, body) = match self {
+            Self::Make(plan, tlvs) => content(Order::Make, ScheduleId::FIRST, plan, tlvs),
+            Self::Replace(id, plan, tlvs) => content(Order::Replace, *id, plan, tlvs),
+            Self::Cancel(id) => (Ordered::about(Order::End, *id).with(&Tlvs::new()), Vec::new()),
+        };
+        Asked { kind, tlvs, body }
+    }
+
+    /// What it adds is how many parts there were.
+    pub(super) fn decide(&self, case: &mut Case<'_>) -> Result<Verdict, StoreError> {
+        let parts = match self {
+            Self::Make(..) => None,
+            Self::Replace(id, ..) | Self::Cancel(id) => match case.scheduled(*id)? {
+                Some(row) => Some(row.parts),
+                None => return Ok(Refusal::new(Reason::NoTarget, "no such message is scheduled").into()),
+            },
+        };
+        if let Self::Make(plan, tlvs) | Self::Replace(_, plan, tlvs) = self
+            && let Some(refusal) = refuse(case, plan, tlvs)?
+        {
+            return Ok(refusal.into());
+        }
+        if parts.is_none() && case.count_scheduled()? >= SCHEDULED {
+            return Ok(Refusal::new(Reason::TooMany, "100 messages are scheduled").into());
+        }
+        Ok(Verdict::quiet_with(parts.unwrap_or_default().into()))
+    }
+}
+
+/// Why the message would be refused if it were sent now, or its time is none.
+fn refuse(case: &mut Case<'_>, plan: &Plan, tlvs: &Tlvs) -> Result<Option<Refusal>, StoreError> {
+    let packet = SendPacket {
+        number: 1,
+        oldest: 1,
+        channel: case.parts.channel.channel.clone(),
+        flags: plan.flags,
+        body: plan.body.clone(),
+        tlvs: tlvs.clone(),
+    };
+    if let Some(refusal) = check_packet(&packet) {
+        return Ok(Some(refusal));
+    }
+    if plan.due_ms > case.now.wall_ms.saturating_add(AHEAD_MS) {
+        return Ok(Some(Refusal::new(Reason::Malformed, "more than 366 days from now")));
+    }
+    Ok(case.may_say(plan.flags, tlvs)?.err())
+}
