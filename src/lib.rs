@@ -27,6 +27,7 @@ pub mod presence;
 pub mod quota;
 pub mod rate;
 pub mod reader;
+pub mod schemas;
 pub mod server;
 pub mod session;
 pub mod slot;

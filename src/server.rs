@@ -29,6 +29,7 @@ use crate::{
     quota::{self, Quotas},
     rate::Rates,
     reader::{ReadLimits, Reader},
+    schemas::Schemas,
     session::{Issuer, Shared, Welcome},
     slot::{Decider, DeviceRules, MessageRules, Rules},
     view::View,
@@ -66,6 +67,7 @@ impl Server {
     pub async fn start(config: &Config, metrics: Arc<Metrics>, health: Arc<Health>) -> Result<Self, String> {
         let clock = Clock::default();
         let verifier = Verifier::load(&config.auth.jwt)?;
+        let schemas = Schemas::load(&config.messages.schemas)?;
         let certificates = load_certificates(config)?;
         let opened = open_storage(config)?;
         let quotas = Arc::new(Quotas::new(quota_limits(&config.limits.quota)));
@@ -74,7 +76,7 @@ impl Server {
         let platforms = config.devices.connected.iter();
         let hub = Arc::new(Hub::new(platforms.map(|it| (it.name.clone(), it.most as usize)).collect()));
         let (presence, keeper) = presence(config, &hub, &metrics, health)?;
-        let assembled = assemble(config, opened, verifier, clock, metrics, &quotas, (hub, presence));
+        let assembled = assemble(config, opened, (verifier, schemas), clock, metrics, &quotas, (hub, presence));
         let (services, pipeline) = assembled.map_err(|error| error.to_string())?;
         let last = CancellationToken::new();
         let keeper = keeper.map(|keeper| tokio::spawn(keeper.run(last.clone())));
@@ -248,7 +250,7 @@ fn tell_recovery(report: &Recovery) {
 fn assemble(
     config: &Config,
     opened: Opened,
-    verifier: Verifier,
+    (verifier, schemas): (Verifier, Schemas),
     clock: Clock,
     metrics: Arc<Metrics>,
     quotas: &Arc<Quotas>,
@@ -286,17 +288,13 @@ fn assemble(
         erase_within_ms: millis(config.storage.erase_within),
     };
     let (queues, pipeline) = stages.start();
-    let reader = Reader::new(
-        lookup.clone(),
-        (Arc::clone(&hub), Arc::clone(&notices)),
-        Arc::clone(quotas),
-        read_limits(config),
-        Arc::clone(&metrics),
-    );
+    let told = (Arc::clone(&hub), Arc::clone(&notices));
+    let reader = Reader::new(lookup.clone(), told, Arc::clone(quotas), read_limits(config), Arc::clone(&metrics));
     let shared = Arc::new(Shared {
         hub,
         view: Arc::clone(&view),
         lookup,
+        schemas,
         quotas: Arc::clone(quotas),
         bounds,
         workers,

@@ -30,6 +30,7 @@ use crate::{
     notice::Notices,
     outbox::{Farewell, Outbox, OutboxBounds},
     quota::Quotas,
+    schemas::Schemas,
     slot::{Act, Command, Now, Origin, Submission, worker_of},
     view::View,
 };
@@ -51,6 +52,8 @@ pub struct Shared {
     pub view: Arc<View>,
     /// The same with the store behind it: which devices were removed.
     pub lookup: Lookup,
+    /// What bodies must be like.
+    pub schemas: Schemas,
     /// What connections may use.
     pub quotas: Arc<Quotas>,
     /// Bounds of outboxes.
@@ -258,7 +261,8 @@ impl Session {
         match event {
             ServerEvent::Send(packet) => {
                 work.sends += 1;
-                self.command(Command::Send(packet), work);
+                let unfit = self.unfit(&packet.tlvs, &packet.body);
+                self.command(Command::Send(packet).unless(unfit), work);
             }
             ServerEvent::Recvack(ack) => {
                 work.recvacks += 1;
@@ -321,7 +325,10 @@ impl Session {
             return self.read(ServerEvent::Call(call), effects);
         }
         match Act::read(method, &call, &origin.user, origin.device.as_ref()) {
-            Ok((channel, act)) => self.command(Command::Act { request, number, oldest, channel, act }, work),
+            Ok((channel, act)) => {
+                let unfit = act.content().and_then(|(tlvs, body)| self.unfit(tlvs, body));
+                self.command(Command::Act { request, number, oldest, channel, act }.unless(unfit), work);
+            }
             Err(error) => self.refuse_call(request, error.reason, &error.to_string()),
         }
     }
@@ -329,6 +336,11 @@ impl Session {
     fn refuse_call(&self, request: u32, reason: Reason, detail: &str) {
         let tlvs = Tlvs::from_pairs([(tag::DETAIL, detail.as_bytes())]);
         self.answer(&Packet::Reply(ReplyPacket { request, reason, seq: 0, time_ms: 0, fields: Bytes::new(), tlvs }));
+    }
+
+    /// In what way a message does not follow the schema of its type, if it does not.
+    fn unfit(&self, tlvs: &Tlvs, body: &[u8]) -> Option<String> {
+        self.shared.schemas.refuse(self.origin.as_ref()?.tenant, tlvs, body)
     }
 
     fn command(&self, command: Command, work: &mut Work) {

@@ -4,6 +4,7 @@
 import { mentioned } from './client/made.js';
 import { tlvU64 } from './client/codec.js';
 import { ImageFlag, Tlv } from './client/registry.js';
+import { thingOf } from './contents.js';
 import { icon, iconButton, make, makeButton } from './dom.js';
 import { ERASED, clockTime, fullTime, sizeOf, snippet, textOf, why } from './words.js';
 
@@ -113,7 +114,9 @@ function buildBubble({ content, isShown, timeMs, made }, progress, around) {
   if (content.replyTo > 0 && !content.isErased) bubble.append(buildQuote(content.replyTo, () => around.deeds.jump(content.replyTo), around));
   else if (content.thread > 0 && !content.isErased) bubble.append(buildQuote(content.thread, () => around.deeds.openThread(content.thread), around));
   const text = isShown ? textOf(content.body, content.tlvs) : null;
+  const thing = isShown ? thingOf(content.body, content.tlvs) : null;
   if (content.isErased) bubble.append(make('p', 'text is-erased', ERASED));
+  else if (thing !== null) bubble.append(...buildThing(thing));
   else if (text === null) bubble.append(make('p', 'text is-bytes', sizeOf(content.body)));
   else bubble.append(make('p', PICTURES.test(text) ? 'text is-pictures' : 'text', ...words(text, content, around)));
   const time = make('time', '', clockTime(timeMs));
@@ -126,6 +129,14 @@ function buildBubble({ content, isShown, timeMs, made }, progress, around) {
   if (progress !== null) meta.append(make('span', `tick is-${progress}`, make('span', 'unseen', SAID[progress])));
   bubble.append(meta);
   return bubble;
+}
+
+/** @param {import('./contents.js').Thing} thing */
+function buildThing({ line, url, text }) {
+  const what = make('p', 'text');
+  if (url === '') what.append(line);
+  else what.append(link(url, line));
+  return text === '' ? [what] : [what, make('p', 'text', text)];
 }
 
 /** @param {number} seq @param {() => void} act @param {Surroundings} around */
@@ -165,9 +176,9 @@ function words(text, { tlvs, flags }, around) {
   return parts;
 }
 
-/** @param {string} url */
-function link(url) {
-  const node = make('a', '', url);
+/** @param {string} url @param {string} [text] */
+function link(url, text = url) {
+  const node = make('a', '', text);
   node.href = url;
   node.target = '_blank';
   node.rel = 'noopener noreferrer';

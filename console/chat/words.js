@@ -1,6 +1,7 @@
 // @ts-check
 // What the page says: times, bodies and reasons in words.
 
+import { thingOf } from './contents.js';
 import { authorOf, tlvText } from './client/codec.js';
 import { decodeSwitch } from './client/made.js';
 import { ImageFlag, ImageKind, Reason, ReasonInfo, Tlv } from './client/registry.js';
@@ -104,7 +105,7 @@ export function preview(image, me, nameOf) {
 
 /** The content in one line. @param {{ body: Uint8Array, tlvs: import('./client/image.js').TlvField[] }} content */
 export function snippet(content) {
-  return cutText(content)?.replace(/\s+/g, ' ').trim() ?? sizeOf(content.body);
+  return thingOf(content.body, content.tlvs)?.line ?? cutText(content)?.replace(/\s+/g, ' ').trim() ?? sizeOf(content.body);
 }
 
 /** As `textOf`, of a body that may be cut inside a character. @param {{ body: Uint8Array, tlvs: import('./client/image.js').TlvField[] }} content */

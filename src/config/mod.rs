@@ -11,7 +11,7 @@ use std::{net::SocketAddr, path::PathBuf, time::Duration};
 
 pub use check::{Problems, is_loopback};
 pub use layers::{Layers, default_toml, docs};
-pub use setting::{LogFormat, LogLevel, NamedKey, Platform, Setting, Size};
+pub use setting::{LogFormat, LogLevel, NamedKey, Platform, Schema, Setting, Size};
 
 /// One key while the table is walked: where a value is set or shown.
 trait Leaf {
@@ -288,6 +288,8 @@ sections! {
         revoke_within: Duration = Duration::from_secs(120),
         /// Users edit their own messages up to this age; `0ms` sets no bound.
         edit_within: Duration = Duration::ZERO,
+        /// JSON Schemas that bodies follow, by tenant and content type; others are not looked at.
+        schemas: Vec<Schema> = Vec::new(),
     }
     /// Groups.
     Groups {

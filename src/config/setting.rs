@@ -273,6 +273,63 @@ impl Setting for Vec<NamedKey> {
     }
 }
 
+/// A JSON Schema that bodies of one content type of one tenant follow.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Schema {
+    /// The tenant.
+    pub tenant: u32,
+    /// What their TLV `CONTENT_TYPE` is, exactly.
+    pub content_type: String,
+    /// The file that has it.
+    pub file: PathBuf,
+}
+
+impl Schema {
+    fn from_table(value: &Value) -> Result<Self, String> {
+        let table = value.as_table().ok_or_else(|| expected(Vec::<Self>::KIND, value))?;
+        if let Some(unknown) = table.keys().find(|key| !matches!(key.as_str(), "tenant" | "content_type" | "file")) {
+            return Err(format!("a schema has tenant, content_type and file, not {unknown:?}"));
+        }
+        let text = |name: &str| table.get(name).and_then(Value::as_str).filter(|text| !text.is_empty());
+        let tenant = table.get("tenant").map_or(Ok(0), u32::from_value)?;
+        match (text("content_type"), text("file")) {
+            (Some(content_type), Some(file)) => {
+                Ok(Self { tenant, content_type: content_type.to_owned(), file: file.into() })
+            }
+            _ => Err("a schema needs the strings content_type and file".to_owned()),
+        }
+    }
+}
+
+impl Setting for Vec<Schema> {
+    const KIND: &'static str = "a list like [{ tenant = 0, content_type = \"app/order\", file = \"order.json\" }]; in text 0:app/order=order.json,…";
+    fn from_text(text: &str) -> Result<Self, String> {
+        let schema = |part: &str| {
+            let parts = part.trim().split_once('=').and_then(|(of, file)| Some((of.split_once(':')?, file)));
+            match parts {
+                Some(((tenant, content_type), file)) if !content_type.is_empty() && !file.is_empty() => {
+                    let (tenant, content_type) = (u32::from_text(tenant)?, content_type.to_owned());
+                    Ok(Schema { tenant, content_type, file: file.into() })
+                }
+                _ => Err(format!("expected TENANT:TYPE=FILE, found {part:?}")),
+            }
+        };
+        text.split(',').filter(|part| !part.trim().is_empty()).map(schema).collect()
+    }
+    fn from_value(value: &Value) -> Result<Self, String> {
+        let list = value.as_array().ok_or_else(|| expected(Self::KIND, value))?;
+        list.iter().map(Schema::from_table).collect()
+    }
+    fn show(&self) -> String {
+        let one = |it: &Schema| {
+            let (of, file) = (quoted(&it.content_type), it.file.show());
+            format!("{{ tenant = {}, content_type = {of}, file = {file} }}", it.tenant)
+        };
+        let parts: Vec<String> = self.iter().map(one).collect();
+        format!("[{}]", parts.join(", "))
+    }
+}
+
 /// A platform of which so many devices of a user may be connected at once.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Platform {

@@ -34,6 +34,7 @@ static FILES: &[(&str, &[u8])] = &[
     page!("chat.css"),
     page!("chat.js"),
     page!("compose.js"),
+    page!("contents.js"),
     page!("deeds.js"),
     page!("dialogs.js"),
     page!("dom.js"),

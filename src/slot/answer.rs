@@ -1,5 +1,7 @@
 //! How outcomes are told: SENDACK and REPLY frames.
 
+use std::borrow::Cow;
+
 use bytes::Bytes;
 use postrider_protocol::{
     Reason, Tlvs,
@@ -11,27 +13,32 @@ use postrider_protocol::{
 pub(super) const ANSWER_BYTES: usize = SendackPacket::FRAME_BYTES;
 
 /// A refusal: the reason, when to come back, and what is wrong.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug)]
 pub(super) struct Refusal {
     pub reason: Reason,
     pub retry_after_ms: Option<u32>,
-    pub detail: &'static str,
+    pub detail: Cow<'static, str>,
 }
 
 impl Refusal {
     /// For good.
     pub(super) const fn new(reason: Reason, detail: &'static str) -> Self {
-        Self { reason, retry_after_ms: None, detail }
+        Self { reason, retry_after_ms: None, detail: Cow::Borrowed(detail) }
     }
 
     /// For now.
     pub(super) const fn later(reason: Reason, retry_after_ms: u32, detail: &'static str) -> Self {
-        Self { reason, retry_after_ms: Some(retry_after_ms), detail }
+        Self { reason, retry_after_ms: Some(retry_after_ms), detail: Cow::Borrowed(detail) }
     }
 
     /// The channel does not exist, or not for this user: the two cannot be told apart.
     pub(super) const fn no_channel() -> Self {
         Self::new(Reason::NoChannel, "no such channel for this user")
+    }
+
+    /// The body does not follow its schema; `why` says where.
+    pub(super) fn unfit(why: &str) -> Self {
+        Self { reason: Reason::InvalidContent, retry_after_ms: None, detail: Cow::Owned(why.to_owned()) }
     }
 
     /// The group was dismissed.
@@ -47,7 +54,7 @@ impl Refusal {
 }
 
 /// The outcome of one command.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug)]
 pub(super) enum Outcome {
     Stored { seq: u64, time_ms: u64 },
     Refused(Refusal),

@@ -215,7 +215,7 @@ impl Case<'_> {
             wait_ms => Err(Refusal {
                 reason: Reason::Muted,
                 retry_after_ms: u32::try_from(wait_ms).ok(),
-                detail: "the user may not speak in the group now",
+                detail: "the user may not speak in the group now".into(),
             }),
         }
     }

@@ -131,6 +131,13 @@ pub enum Command {
         /// What is asked for.
         act: Act,
     },
+    /// A message, or an act with content, that does not follow its schema: it is refused unless it was accepted before.
+    Unfit {
+        /// What it is.
+        command: Box<Command>,
+        /// What is wrong, and where.
+        why: Box<str>,
+    },
     /// What is not stored; not answered.
     Notice {
         /// The channel.
@@ -155,10 +162,20 @@ pub enum Command {
 }
 
 impl Command {
+    /// It, unless its content is unfit for this reason.
+    #[must_use]
+    pub fn unless(self, unfit: Option<String>) -> Self {
+        match unfit {
+            Some(why) => Self::Unfit { command: Box::new(self), why: why.into() },
+            None => self,
+        }
+    }
+
     /// The channel that decides.
     #[must_use]
     pub const fn channel(&self) -> &Channel {
         match self {
+            Self::Unfit { command, .. } => command.channel(),
             Self::Send(packet) => &packet.channel,
             Self::Act { channel, .. }
             | Self::Notice { channel, .. }
@@ -184,6 +201,8 @@ impl Submission {
     #[must_use]
     pub fn size(&self) -> (usize, usize) {
         let bytes = |command: &Command| match command {
+            // It is stored by nobody.
+            Command::Unfit { .. } => 0,
             Command::Send(packet) => packet.body.len(),
             Command::Notice { spoken: Spoken::Signal { body, .. }, .. } => body.len(),
             _ => 0,

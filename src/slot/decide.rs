@@ -11,7 +11,7 @@ use postrider_protocol::{Channel, ImageKind, Kind, Tlvs, packet::SendPacket, tag
 use postrider_storage::{SlotState, Store, StoreError};
 
 use super::{
-    answer::{ANSWER_BYTES, Outcome},
+    answer::{ANSWER_BYTES, Outcome, Refusal},
     case::Case,
     command::{Answers, Command, Origin, Submission},
     decided::Decided,
@@ -161,20 +161,26 @@ impl Decider {
         late: bool,
         out: &mut Vec<u8>,
     ) -> Result<(), StoreError> {
+        let (command, unfit) = match command {
+            Command::Unfit { command, why } => (&**command, Some(&**why)),
+            command => (command, None),
+        };
         match command {
             Command::Send(packet) => {
-                let outcome = self.send(origin, packet, late)?;
+                let outcome = self.send(origin, packet, late, unfit)?;
                 self.count(Kind::Send, &outcome);
                 outcome.write_sendack(out, packet.number);
             }
             Command::Act { request, number, oldest, channel, act } => {
-                let outcome = self.act(origin, (*number, *oldest), channel, act, late)?;
+                let outcome = self.act(origin, (*number, *oldest), (channel, act), (late, unfit))?;
                 self.count(Kind::Call, &outcome);
                 outcome.write_reply(out, *request);
             }
             Command::Notice { channel, spoken } => self.speak(origin, channel, spoken, late)?,
             Command::Cursor { channel, seq } => self.cursor(origin, channel, *seq)?,
             Command::Came { fields, .. } => self.came(origin, fields)?,
+            // It is not put around itself.
+            Command::Unfit { .. } => {}
         }
         Ok(())
     }
@@ -185,7 +191,14 @@ impl Decider {
         }
     }
 
-    fn send(&mut self, origin: &Arc<Origin>, packet: &SendPacket, late: bool) -> Result<Outcome, StoreError> {
+    /// `unfit` says in what way it does not follow its schema, if it does not.
+    fn send(
+        &mut self,
+        origin: &Arc<Origin>,
+        packet: &SendPacket,
+        late: bool,
+        unfit: Option<&str>,
+    ) -> Result<Outcome, StoreError> {
         if let Some(refusal) = check_packet(packet) {
             return Ok(Outcome::Refused(refusal));
         }
@@ -204,6 +217,9 @@ impl Decider {
         let Some(mut case) = self.case(origin, draft.channel, true, late)? else { return Ok(Outcome::elsewhere()) };
         if let Some(outcome) = case.admit(&draft) {
             return Ok(outcome);
+        }
+        if let Some(why) = unfit {
+            return Ok(Outcome::Refused(Refusal::unfit(why)));
         }
         let audience = match case.may_say(packet.flags, tlvs)? {
             Ok(audience) => audience,

@@ -42,6 +42,7 @@ mod read_marks;
 mod receipts;
 mod retention;
 mod scheduled;
+mod schemas;
 mod shutdown;
 mod slow_consumer;
 mod storage_dir;

@@ -162,3 +162,32 @@ test('everything can be done from the keyboard', async () => {
   assert.equal(await alice.evaluate(() => document.activeElement?.getAttribute('aria-label')), 'What to do with this message');
   await play.leave();
 });
+
+test('what is no text is told in words, and nothing dangerous becomes a link', async () => {
+  const [alice, bob] = [await play.page('alice', 'user:bob'), await play.page('bob', 'user:alice')];
+  await alice.evaluate(async () => {
+    const path = '/chat/client/client.js';
+    const { PostriderClient } = await import(path);
+    const { token, ws } = await (await fetch('/dev/token?user=alice')).json();
+    const client = new PostriderClient({ url: ws, user: 'alice', device: 'bot', token });
+    client.connect();
+    /** @param {string} what @param {Record<string, unknown>} content */
+    const send = (what, content) => client.send('user:bob', JSON.stringify(content), { contentType: `application/vnd.postrider.${what}+json` });
+    send('image', { url: 'https://example.com/cat.png', size: 34_000, text: 'My cat' });
+    send('voice', { url: 'https://example.com/a.ogg', duration_ms: 61_000 });
+    send('file', { url: 'javascript:alert(1)', name: 'notes.pdf', size: 1_200_000 });
+    send('location', { latitude: 52.52, longitude: 13.405, name: 'The office' });
+    send('card', { user: 'dave', name: 'Dave' });
+    client.send('user:bob', '<b>bytes</b>', { contentType: 'application/x-custom' });
+  });
+  await bob.getByRole('link', { name: '🖼 Picture (34 kB)' }).waitFor();
+  await bob.getByText('My cat').waitFor();
+  await bob.getByRole('link', { name: '🎤 Voice message (1:01)' }).waitFor();
+  await bob.getByText('📄 notes.pdf (1.2 MB)').first().waitFor();
+  assert.equal(await bob.getByRole('link', { name: 'notes.pdf' }).count(), 0);
+  await bob.getByRole('link', { name: '📍 The office: 52.52000, 13.40500' }).waitFor();
+  await bob.getByText('👤 Dave (user:dave)').waitFor();
+  await bob.locator('#messages').getByText('12 bytes').waitFor();
+  await picture(bob, 'contents');
+  await play.leave();
+});

@@ -129,6 +129,18 @@ impl Act {
         }
     }
 
+    /// TLVs and body of the message that it writes, if it writes one.
+    #[must_use]
+    pub fn content(&self) -> Option<(&Tlvs, &[u8])> {
+        match self {
+            Self::Target(TargetAct::Edit(edit, tlvs)) => Some((tlvs, &edit.body)),
+            Self::Schedule(ScheduleAct::Make(plan, tlvs) | ScheduleAct::Replace(_, plan, tlvs)) => {
+                Some((tlvs, &plan.body))
+            }
+            _ => None,
+        }
+    }
+
     /// The entry that it comes to when that of [`Act::asked`] is refused to its caller and something less is not.
     fn asked_otherwise(&self) -> Option<Asked> {
         match self {
@@ -164,9 +176,8 @@ impl Decider {
         &mut self,
         origin: &Origin,
         numbers: (u64, u64),
-        channel: &Channel,
-        act: &Act,
-        late: bool,
+        (channel, act): (&Channel, &Act),
+        (late, unfit): (bool, Option<&str>),
     ) -> Result<Outcome, StoreError> {
         let (asked, otherwise) = (act.asked(), act.asked_otherwise());
         let mut draft = asked.draft(numbers, channel);
@@ -175,6 +186,9 @@ impl Decider {
         let known = otherwise.as_ref().and_then(|draft| case.known(draft));
         if let Some(outcome) = known.or_else(|| case.admit(&draft)) {
             return Ok(outcome);
+        }
+        if let Some(why) = unfit {
+            return Ok(Outcome::Refused(Refusal::unfit(why)));
         }
         match act.decide(&mut case)? {
             Verdict::Refuse(refusal) => Ok(Outcome::Refused(refusal)),
