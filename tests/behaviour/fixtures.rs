@@ -12,13 +12,17 @@ use postrider_protocol::{
     Channel, Id, Image, Kind, Method, Reason, Tlvs,
     frame::Decoder,
     image_flag,
-    packet::{Packet, SendPacket, SyncItem, conversation_flag},
+    packet::{
+        Packet, SendPacket, SyncItem, conversation_flag,
+        schedule::{self, Plan, ScheduleId, ScheduledPage},
+        targets,
+    },
     tag,
 };
 
 use crate::{
     conversations::set,
-    harness::{Client, Place, Server, Via, channel_of, cli, ends, group, id},
+    harness::{Client, Place, Server, Via, channel_of, cli, ends, group, id, now_s, until},
     messages::{edit, hide, pin, react, revoke},
     people::{block, profile, say},
 };
@@ -80,6 +84,8 @@ fn converse(alice: &mut Client, bob: &mut Client, carol: &mut Client) {
     ok(hide(bob, &two, answer, answer));
     with(alice, &two, "For a long while", 0, &[(tag::LIFETIME_MS, &LIFETIME_MS.to_be_bytes())]);
     ok(bob.read(&two, hello));
+    with(bob, &two, "On the bench", 0, &[(tag::THREAD, &hello.to_be_bytes())]);
+    ok(alice.call_writing(Method::Thread, |out| targets::write_thread(out, &two, hello, 0)));
     let named = [(tag::NAME, &b"The team"[..]), (tag::ANNOUNCEMENT, b"Monday at nine")];
     ok(alice.create_with("team", &["bob", "carol"], &named));
     let mut ids = Vec::new();
@@ -92,7 +98,18 @@ fn converse(alice: &mut Client, bob: &mut Client, carol: &mut Client) {
     ok(carol.change(Method::GroupRemove, "team", &["carol"]));
     bob.send(&team, "Carol is gone");
     ok(set(bob, &two, &Tlvs::from_pairs([(tag::PINNED, &1_u32.to_be_bytes()[..])])));
+    // It is refused when its time has come, and so stays as it is whenever this is read.
+    let to_carol = channel_of("alice", "carol");
+    let due_ms = (now_s() + 2) * 1_000;
+    let plan = Plan { due_ms, flags: image_flag::COUNTABLE, body: "Happy new year".into() };
+    ok(alice.call_writing(Method::Schedule, |out| schedule::write_schedule(out, &to_carol, &plan)));
     ok(block(carol, "alice", true));
+    until("the refusal", || {
+        let reply =
+            alice.call_writing(Method::Scheduled, |out| schedule::write_named(out, &to_carol, &ScheduleId::FIRST));
+        let page = ScheduledPage::decode(reply.fields).unwrap();
+        (page.scheduled[0].refused > 0).then_some(())
+    });
     assert_eq!(alice.try_send(&channel_of("alice", "carol"), "?").reason, Reason::Blocked);
     bob.list(&Bytes::new());
     bob.sync_from(&two, 1);
@@ -104,6 +121,9 @@ fn view(server: &Server, user: &str) -> String {
     let mut client = Client::connect(server, Via::Tcp, user, "reader");
     let mut out = format!("{user}\n  profile of alice {}\n", hex(profile(&mut client, "alice").as_bytes()));
     let (mut listed, _) = client.list(&Bytes::new());
+    let to_carol = channel_of(user, "carol");
+    let reply = client.call_writing(Method::Scheduled, |out| schedule::write_named(out, &to_carol, &ScheduleId::FIRST));
+    let _ = writeln!(out, "  scheduled for carol {}", hex(&reply.fields));
     listed.sort_by(|one, other| one.channel.as_bytes().cmp(other.channel.as_bytes()));
     for told in listed {
         let flags = told.flags & !conversation_flag::CUT;
