@@ -104,12 +104,15 @@ fn converse(alice: &mut Client, bob: &mut Client, carol: &mut Client) {
     let plan = Plan { due_ms, flags: image_flag::COUNTABLE, body: "Happy new year".into() };
     ok(alice.call_writing(Method::Schedule, |out| schedule::write_schedule(out, &to_carol, &plan)));
     ok(block(carol, "alice", true));
+    let tape = alice.tape.take();
     until("the refusal", || {
         let reply =
             alice.call_writing(Method::Scheduled, |out| schedule::write_named(out, &to_carol, &ScheduleId::FIRST));
         let page = ScheduledPage::decode(reply.fields).unwrap();
         (page.scheduled[0].refused > 0).then_some(())
     });
+    alice.tape = tape;
+    ok(alice.call_writing(Method::Scheduled, |out| schedule::write_named(out, &to_carol, &ScheduleId::FIRST)));
     assert_eq!(alice.try_send(&channel_of("alice", "carol"), "?").reason, Reason::Blocked);
     bob.list(&Bytes::new());
     bob.sync_from(&two, 1);
