@@ -50,6 +50,9 @@ pub struct Claims {
     /// The tenant; 0 when absent.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub ten: Option<u32>,
+    /// Whether the user is a system user, which may write to everybody; not when absent.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub sys: Option<bool>,
     /// Issued at, seconds since 1970.
     pub iat: u64,
     /// Good until, seconds since 1970.
@@ -68,6 +71,8 @@ pub struct Identity {
     pub user: Id,
     /// The device that the token is bound to, if it is bound to one.
     pub device: Option<Id>,
+    /// Whether it is a system user.
+    pub is_system: bool,
     /// When the token was issued, seconds since 1970.
     pub issued_s: u64,
     /// The last second at which the token is good, leeway not counted.
@@ -169,6 +174,7 @@ impl Verifier {
             tenant: claims.ten.unwrap_or(0),
             user: id(&claims.sub, "the claim sub is not an id")?,
             device: claims.dev.as_deref().map(|dev| id(dev, "the claim dev is not an id")).transpose()?,
+            is_system: claims.sys == Some(true),
             issued_s: claims.iat,
             expires_s: claims.exp,
         })

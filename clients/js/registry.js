@@ -385,6 +385,8 @@ export const ImageFlag = Object.freeze({
   THREADED: 256,
   /** It was written before and sent by the server when its time had come; sender and number are those of its SCHEDULE. */
   SCHEDULED: 512,
+  /** A system user wrote it; set by the server. */
+  SYSTEM: 1024,
 });
 
 /** Why seqs of an interval have no image. */

@@ -124,6 +124,7 @@ function buildBubble({ content, isShown, timeMs, made }, progress, around) {
   time.title = fullTime(timeMs);
   const meta = make('span', 'meta');
   if (made?.pinned && !content.isErased) meta.append(icon('pin', 12), make('span', 'unseen', 'pinned'));
+  if ((content.flags & ImageFlag.SYSTEM) !== 0) meta.append(make('span', 'system', 'System'));
   if (content.isEdited) meta.append(make('span', '', 'edited'));
   meta.append(time);
   if (progress !== null) meta.append(make('span', `tick is-${progress}`, make('span', 'unseen', SAID[progress])));

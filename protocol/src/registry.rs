@@ -968,6 +968,8 @@ pub mod image_flag {
     pub const THREADED: u16 = 1 << 8;
     /// It was written before and sent by the server when its time had come; sender and number are those of its SCHEDULE.
     pub const SCHEDULED: u16 = 1 << 9;
+    /// A system user wrote it; set by the server.
+    pub const SYSTEM: u16 = 1 << 10;
 }
 
 /// Tags of TLVs.

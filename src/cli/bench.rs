@@ -26,8 +26,15 @@ pub(super) fn run(args: BenchArgs) -> Result<(), Failure> {
     };
     let iat = now_s();
     let token = |user: &str| {
-        let claims =
-            Claims { sub: user.to_owned(), dev: None, ten: None, iat, exp: iat.saturating_add(TTL_S), nbf: None };
+        let claims = Claims {
+            sub: user.to_owned(),
+            dev: None,
+            ten: None,
+            sys: None,
+            iat,
+            exp: iat.saturating_add(TTL_S),
+            nbf: None,
+        };
         mint(&secret, None, &claims)
     };
     let report = postrider_load::run(options.clone(), &token).map_err(Failure::failed)?;

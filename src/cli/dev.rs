@@ -141,8 +141,15 @@ fn write_tokens(dir: &Path, config: &Config) -> Result<Vec<(String, PathBuf)>, F
     let mut files = Vec::new();
     for user in DEV_USERS {
         let ttl = TTL_S.min(config.auth.jwt.max_ttl.as_secs());
-        let claims =
-            Claims { sub: user.to_owned(), dev: Some("cli".to_owned()), ten: None, iat, exp: iat + ttl, nbf: None };
+        let claims = Claims {
+            sub: user.to_owned(),
+            dev: Some("cli".to_owned()),
+            ten: None,
+            sys: None,
+            iat,
+            exp: iat + ttl,
+            nbf: None,
+        };
         let token = mint(&secret, None, &claims).map_err(Failure::failed)?;
         let path = dir.join(format!("{user}.token"));
         write_private(&path, &token).map_err(Failure::failed)?;

@@ -28,6 +28,9 @@ pub(super) struct TokenArgs {
     /// The tenant
     #[arg(long, default_value_t = 0)]
     tenant: u32,
+    /// A token of a system user, which may write to everybody
+    #[arg(long)]
+    system: bool,
     /// The name of the key, when the server has several
     #[arg(long)]
     kid: Option<String>,
@@ -43,6 +46,7 @@ pub(super) fn run(args: &TokenArgs) -> Result<(), Failure> {
         sub: args.user.to_string(),
         dev: Some(args.device.to_string()),
         ten: (args.tenant != 0).then_some(args.tenant),
+        sys: args.system.then_some(true),
         iat,
         exp: iat.saturating_add(args.ttl.as_secs()),
         nbf: None,

@@ -102,6 +102,7 @@ mod tests {
             session: 1,
             tenant: 0,
             user: "alice".parse().unwrap(),
+            is_system: false,
             device: None,
             bound: None,
             token_ms: 0,

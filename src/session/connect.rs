@@ -137,6 +137,7 @@ impl Session {
             tenant: identity.tenant,
             user: identity.user.detached(),
             device: packet.device.as_ref().map(Id::detached),
+            is_system: identity.is_system,
             bound: identity.device.as_ref().filter(|_| packet.device.is_none()).map(|id| Box::new(id.detached())),
             token_ms: token_ms(identity),
             platform: packet.device.as_ref().and_then(|_| self.shared.hub.platform(&packet.tlvs)),

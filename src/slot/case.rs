@@ -76,6 +76,8 @@ impl Case<'_> {
             Some(Refusal::later(Reason::Busy, 1_000, "waited too long for its turn"))
         } else if self.rules.full.load(Ordering::Relaxed) {
             Some(Refusal::later(Reason::StorageFull, 5_000, "too little space"))
+        } else if origin.is_system {
+            None
         } else {
             let wait = self.rules.rates.charge(origin.tenant, &origin.user, self.now.mono_ms).err();
             wait.map(|ms| Refusal::later(Reason::RateLimited, ms, "more than the user may send"))
@@ -118,6 +120,9 @@ impl Case<'_> {
     /// Who gets what the user says in the channel, in a SEND or a signal, or why they may not speak there.
     pub(super) fn may_speak(&mut self) -> Result<Result<Audience, Refusal>, StoreError> {
         let channel = &self.parts.channel.channel;
+        if self.origin.is_system {
+            return Ok(self.system_speaks());
+        }
         Ok(match channel.kind() {
             ChannelKind::Person => match channel.side_of(self.origin.user.as_bytes()) {
                 Some(side) => self.shut(side)?.map_or(Ok(Audience::Person), Err),
@@ -126,6 +131,17 @@ impl Case<'_> {
             ChannelKind::Group => self.speaks().map(|group| Audience::Members(Arc::clone(group))),
             ChannelKind::User => Err(Refusal::no_channel()),
         })
+    }
+
+    /// As [`Case::may_speak`], of a system user: blocks, contacts, mutes and memberships do not keep it from writing.
+    fn system_speaks(&self) -> Result<Audience, Refusal> {
+        let ChannelState { channel, group, .. } = &*self.parts.channel;
+        match (channel.kind(), group) {
+            (ChannelKind::Person, _) if channel.side_of(self.origin.user.as_bytes()).is_some() => Ok(Audience::Person),
+            (ChannelKind::Group, Some(group)) if group.row.is_dismissed => Err(Refusal::dismissed()),
+            (ChannelKind::Group, Some(group)) => Ok(Audience::Members(Arc::clone(group))),
+            _ => Err(Refusal::no_channel()),
+        }
     }
 
     /// Who gets a message with these flags and TLVs, or why the user may not say that.
@@ -138,6 +154,7 @@ impl Case<'_> {
             return Ok(Err(Refusal::new(Reason::NoTarget, "it answers no message of the channel")));
         }
         if let (true, Audience::Members(group)) = (flags & image_flag::MENTION_ALL != 0, &audience)
+            && !self.origin.is_system
             && group.members.get(&self.origin.user).is_none_or(|row| row.role == 0)
         {
             return Ok(Err(Refusal::new(Reason::NotAllowed, "only owner and admins mention everybody")));

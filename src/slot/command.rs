@@ -22,6 +22,8 @@ pub struct Origin {
     pub user: Id,
     /// Its device; none for a connection that only sends and calls.
     pub device: Option<Id>,
+    /// Whether it is a system user, which may write to everybody.
+    pub is_system: bool,
     /// For a connection that only sends and calls, the device that its token names.
     pub bound: Option<Box<Id>>,
     /// When its token was issued, milliseconds since 1970.
@@ -52,6 +54,7 @@ impl Origin {
             tenant,
             user,
             device: None,
+            is_system: false,
             bound: None,
             token_ms: 0,
             platform: None,

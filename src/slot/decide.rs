@@ -7,7 +7,7 @@ use std::sync::{
     atomic::{AtomicBool, Ordering},
 };
 
-use postrider_protocol::{Channel, ImageKind, Kind, Tlvs, packet::SendPacket, tag};
+use postrider_protocol::{Channel, ImageKind, Kind, Tlvs, image_flag, packet::SendPacket, tag};
 use postrider_storage::{SlotState, Store, StoreError};
 
 use super::{
@@ -212,7 +212,7 @@ impl Decider {
         };
         let message = ImageKind::Message.number();
         let numbers = (packet.number, packet.oldest);
-        let flags = packet.flags | flags_of(tlvs);
+        let flags = packet.flags | flags_of(tlvs) | if origin.is_system { image_flag::SYSTEM } else { 0 };
         let mut draft = Draft::new(message, numbers, flags, &packet.channel, tlvs, &packet.body);
         let Some(mut case) = self.case(origin, draft.channel, true, late)? else { return Ok(Outcome::elsewhere()) };
         if let Some(outcome) = case.admit(&draft) {

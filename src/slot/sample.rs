@@ -20,6 +20,7 @@ pub fn origin(session: u64, user: Id, device: Option<Id>) -> Origin {
         tenant: 0,
         user,
         device,
+        is_system: false,
         bound: None,
         token_ms: 0,
         platform: None,

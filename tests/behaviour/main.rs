@@ -46,6 +46,7 @@ mod schemas;
 mod shutdown;
 mod slow_consumer;
 mod storage_dir;
+mod system_users;
 mod tenants;
 mod threads;
 mod timeouts;

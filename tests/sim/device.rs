@@ -523,6 +523,6 @@ fn told(user: &Id, device: Option<&Id>, event: &ClientEvent) -> String {
 pub fn token(user: &Id, device: Option<&Id>, wall_ms: u64) -> String {
     let now_s = wall_ms / 1_000;
     let dev = device.map(ToString::to_string);
-    let claims = Claims { sub: user.to_string(), dev, ten: None, iat: now_s, exp: now_s + 3_600, nbf: None };
+    let claims = Claims { sub: user.to_string(), dev, ten: None, sys: None, iat: now_s, exp: now_s + 3_600, nbf: None };
     mint(SECRET, None, &claims).expect("a token")
 }

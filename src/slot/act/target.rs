@@ -7,11 +7,11 @@ use std::sync::Arc;
 use bytes::Bytes;
 use postrider_protocol::{
     Channel, ChannelKind, DecodeError, Id, Image, ImageKind, Method, PINS, REACTIONS, Reason, TLV_BYTES, TLV_COUNT,
-    Tlvs,
+    Tlvs, image_flag,
     packet::{CallPacket, targets},
     tag,
 };
-use postrider_storage::{Found, PinsRow, ReactionRow, StateKey, StoreError, TargetRow, fold};
+use postrider_storage::{ConversationRow, Found, PinsRow, ReactionRow, StateKey, StoreError, TargetRow, fold};
 
 use super::{Asked, Verdict};
 use crate::slot::{
@@ -123,10 +123,17 @@ impl TargetAct {
             Self::React(react) => (react.seq, false),
             Self::Pin { seq, .. } => (*seq, false),
         };
-        let Some((view, last)) = case.visible()? else { return Ok(no_channel().into()) };
+        // What a system user wrote in a group it takes back without being a member.
+        let takes_back = matches!(self, Self::Revoke { .. }) && case.origin.is_system;
+        let visible = match case.visible()? {
+            None if takes_back => Some((ConversationRow::default(), case.parts.channel.head)),
+            visible => visible,
+        };
+        let Some((view, last)) = visible else { return Ok(no_channel().into()) };
+        let group = if takes_back { case.parts.channel.group.as_ref() } else { case.group() };
         let audience = match case.parts.channel.channel.kind() {
             ChannelKind::Person => Audience::Person,
-            _ => match case.group() {
+            _ => match group {
                 Some(group) => Audience::Members(Arc::clone(group)),
                 None => return Ok(no_channel().into()),
             },
@@ -238,6 +245,10 @@ impl Target {
     /// Why the caller may not take it back; none when they may.
     fn revoke(&self, case: &Case<'_>) -> Option<Refusal> {
         let (by, author) = (&case.origin.user, self.image.author());
+        if self.image.flags & image_flag::SYSTEM != 0 {
+            let is_own = author == *by && case.origin.is_system;
+            return (!is_own).then(|| Refusal::new(Reason::NotAllowed, "only the system user takes it back"));
+        }
         if let Some(group) = case.group() {
             let (own, other) = (role(group, by), role(group, &author));
             if own == fold::OWNER || own == fold::ADMIN && (other == 0 || author == *by) {

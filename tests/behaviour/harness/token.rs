@@ -17,7 +17,7 @@ pub fn now_s() -> u64 {
 pub fn claims(user: &str, device: &str) -> Claims {
     let iat = now_s();
     let dev = (!device.is_empty()).then(|| device.to_owned());
-    Claims { sub: user.to_owned(), dev, ten: None, iat, exp: iat + 3_600, nbf: None }
+    Claims { sub: user.to_owned(), dev, ten: None, sys: None, iat, exp: iat + 3_600, nbf: None }
 }
 
 /// A token of these claims.
