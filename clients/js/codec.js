@@ -30,7 +30,7 @@ export { CodecError, MAX_INTEGER, crc32 } from './wire.js';
  * @typedef {import('./image.js').TlvField} TlvField
  * @typedef {{ kind: number, payload: Uint8Array }} Frame
  * @typedef {{ channel: Channel, flags: number, epoch: number, head: number, syncFrom: number, read: number,
- *   unread: number, mentions: number, mutedUntilMs: number, cleared: number,
+ *   unread: number, mentions: number, mutedUntilMs: number, cleared: number, name: Uint8Array, avatar: Uint8Array,
  *   image: Uint8Array }} Conversation
  * @typedef {import('./elements.js').SyncItem} SyncItem
  * @typedef {import('./elements.js').Made} Made
@@ -112,6 +112,8 @@ function readConversation(r) {
     mentions: r.u16('mentions'),
     mutedUntilMs: r.u64('muted_until_ms'),
     cleared: r.u64('cleared'),
+    name: r.bytes8('name'),
+    avatar: r.bytes16(Limits.AVATAR_BYTES, 'avatar'),
     image: r.bytes32('image'),
   };
 }
@@ -128,6 +130,8 @@ function writeConversation(w, conversation) {
   w.u16(conversation.mentions);
   w.u64(conversation.mutedUntilMs);
   w.u64(conversation.cleared);
+  w.bytes8(conversation.name);
+  w.bytes16(conversation.avatar);
   w.bytes32(conversation.image);
 }
 

@@ -110,6 +110,6 @@ export function encodeScheduledPage(scheduled, more) {
 /** @param {Reader} r @returns {Scheduled} */
 function readScheduled(r) {
   const [id, plan] = [readId(r), readPlan(r)];
-  const tlvs = readTlvs(new Reader(r.bytes16('tlvs')));
+  const tlvs = readTlvs(new Reader(r.bytes16(Limits.TLV_BYTES, 'tlvs')));
   return { id, plan, tlvs, refused: r.u16('refused') };
 }

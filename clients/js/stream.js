@@ -3,9 +3,9 @@
 // they come out once each, by ascending seq, and nothing comes out across a hole.
 
 import { fromBase64, toBase64 } from './base64.js';
-import { CodecError, ConversationFlag, authorOf, decodeImage, decodeUsers, encodeImage } from './codec.js';
+import { CodecError, ConversationFlag, authorOf, decodeImage, decodeUsers, encodeImage, tlvBytes, tlvText } from './codec.js';
 import { isAboutAnother, mentions, targetOf, Targets, threadOf } from './made.js';
-import { ImageFlag, ImageKind } from './registry.js';
+import { ImageFlag, ImageKind, Tlv } from './registry.js';
 import { Unread } from './unread.js';
 
 /**
@@ -14,7 +14,7 @@ import { Unread } from './unread.js';
  * @typedef {import('./codec.js').Conversation} Conversation
  * @typedef {{ mutedUntilMs?: number, pinned?: boolean, hidden?: boolean, markedUnread?: boolean, cleared?: number }} Settings
  * @typedef {{ channel: Channel, epoch: number, flags: number, head: number, cursor: number, read: number,
- *   mutedUntilMs: number, cleared: number, unread: import('./unread.js').UnreadRecord, last: string }} StreamRecord
+ *   mutedUntilMs: number, cleared: number, name: string, unread: import('./unread.js').UnreadRecord, last: string }} StreamRecord
  *   as it is stored; `last` is base64
  */
 
@@ -22,6 +22,7 @@ import { Unread } from './unread.js';
 const PREVIEW_BYTES = 256;
 /** So many images are held above a hole; what is beyond is pulled later. */
 const HELD_IMAGES = 1000;
+const UTF8 = new TextDecoder();
 /** Muted until then is muted for ever. */
 export const FOR_EVER = Number.MAX_SAFE_INTEGER;
 
@@ -49,6 +50,8 @@ export class Stream {
     this.mutedUntilMs = 0;
     /** Everything up to here the user has deleted for themselves. */
     this.cleared = 0;
+    /** What the group is called; '' when it has no name, and for a person. */
+    this.name = '';
     /** @type {Image | null} the newest message or event, its body perhaps cut; its content is that of the newest edit */
     this.last = null;
     /** What later entries made of the messages that came in this run. */
@@ -118,6 +121,7 @@ export class Stream {
     stream.read = record.read;
     stream.mutedUntilMs = record.mutedUntilMs ?? 0;
     stream.cleared = record.cleared ?? 0;
+    stream.name = record.name ?? '';
     stream.#unread = Unread.restore(record.unread);
     stream.last = record.last === '' ? null : decodeImage(fromBase64(record.last));
     return stream;
@@ -125,9 +129,9 @@ export class Stream {
 
   /** @returns {StreamRecord} */
   record() {
-    const { channel, flags, head, cursor, read, mutedUntilMs, cleared } = this;
+    const { channel, flags, head, cursor, read, mutedUntilMs, cleared, name } = this;
     const last = this.last === null ? '' : toBase64(encodeImage(this.last));
-    return { channel, epoch: this.epoch ?? 0, flags, head, cursor, read, mutedUntilMs, cleared, unread: this.#unread.record(), last };
+    return { channel, epoch: this.epoch ?? 0, flags, head, cursor, read, mutedUntilMs, cleared, name, unread: this.#unread.record(), last };
   }
 
   /**
@@ -140,6 +144,7 @@ export class Stream {
     this.epoch = conversation.epoch;
     this.flags = conversation.flags & ~ConversationFlag.CUT;
     this.mutedUntilMs = conversation.mutedUntilMs;
+    if (!this.left) this.name = UTF8.decode(conversation.name);
     this.head = this.left ? conversation.head : Math.max(this.head, conversation.head);
     this.#listPreview(conversation.image.length === 0 ? null : decodeImage(conversation.image));
     this.#clear(conversation.cleared);
@@ -278,6 +283,8 @@ export class Stream {
 
   /** @param {Image} image */
   #membership(image) {
+    const isOfGroup = image.kind === ImageKind.GROUP_CREATED || image.kind === ImageKind.GROUP_CHANGED;
+    if (isOfGroup && tlvBytes(image.tlvs, Tlv.NAME) !== null) this.name = tlvText(image.tlvs, Tlv.NAME);
     if (image.kind === ImageKind.GROUP_DISMISSED) this.flags |= ConversationFlag.DISMISSED;
     const change = MEMBERSHIP.get(image.kind);
     const isCreator = image.kind === ImageKind.GROUP_CREATED && authorOf(image) === this.#user;

@@ -52,7 +52,7 @@ export class Facts {
   /** What the other side of `address` is called. @param {string} address `user:ID` or `group:ID` */
   titleOf(address) {
     const id = address.slice(address.indexOf(':') + 1);
-    if (address.startsWith('group:')) return this.group(id)?.name || id;
+    if (address.startsWith('group:')) return this.#client.conversation(this.#client.channel(address))?.name || this.#groups.get(id)?.name || id;
     return id === this.#client.user ? 'Notes to self' : this.nameOf(id);
   }
 

@@ -112,10 +112,17 @@ fn listed() -> impl Strategy<Value = Packet> {
         channel(),
         any::<(u16, u32, u16, u16)>(),
         (integer(), integer(), integer(), integer(), integer()),
+        (some_bytes(128), some_bytes(512)),
         image_bytes(),
     )
         .prop_map(
-            |(channel, (flags, epoch, unread, mentions), (head, sync_from, read, muted_until_ms, cleared), image)| {
+            |(
+                channel,
+                (flags, epoch, unread, mentions),
+                (head, sync_from, read, muted_until_ms, cleared),
+                (name, avatar),
+                image,
+            )| {
                 Conversation {
                     channel,
                     flags,
@@ -127,6 +134,8 @@ fn listed() -> impl Strategy<Value = Packet> {
                     mentions,
                     muted_until_ms,
                     cleared,
+                    name,
+                    avatar,
                     image,
                 }
             },

@@ -98,6 +98,8 @@ impl Server {
             mentions,
             muted_until_ms,
             cleared,
+            name: Bytes::new(),
+            avatar: Bytes::new(),
             image,
         };
         let conversations = if head == 0 { Vec::new() } else { vec![conversation] };

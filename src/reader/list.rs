@@ -145,30 +145,20 @@ impl Reader {
         Ok(time_ms)
     }
 
-    fn flags(&self, asker: &Asker, listed: &Listed) -> Result<u16, StoreError> {
-        let (channel, row) = (&listed.place.channel, &listed.row);
-        let mut is_dismissed = false;
-        if channel.kind() == ChannelKind::Group && row.visible_to.is_none() {
-            let group = self.lookup.row::<GroupRow>(asker.tenant, channel, &StateKey::Group)?;
-            is_dismissed = group.is_some_and(|group| group.is_dismissed);
+    /// The group, for who is a member or waits to be one.
+    fn group_of(&self, asker: &Asker, listed: &Listed) -> Result<Option<GroupRow>, StoreError> {
+        let channel = &listed.place.channel;
+        if channel.kind() != ChannelKind::Group || listed.row.visible_to.is_some() {
+            return Ok(None);
         }
-        let flags = [
-            (row.visible_to.is_some(), conversation_flag::LEFT),
-            (row.is_pinned, conversation_flag::PINNED),
-            (listed.is_left_out, conversation_flag::HIDDEN),
-            (row.is_marked_unread, conversation_flag::MARKED_UNREAD),
-            (row.waiting == Waiting::Invited, conversation_flag::INVITED),
-            (row.waiting == Waiting::Asked, conversation_flag::ASKED),
-            (row.blocks, conversation_flag::BLOCKED),
-            (is_dismissed, conversation_flag::DISMISSED),
-        ];
-        Ok(flags.iter().filter(|(is, _)| *is).map(|(_, flag)| flag).sum())
+        self.lookup.row::<GroupRow>(asker.tenant, channel, &StateKey::Group)
     }
 
     fn conversation(&self, asker: &Asker, listed: &Listed, now_ms: u64) -> Result<Conversation, StoreError> {
         let (channel, row) = (&listed.place.channel, &listed.row);
         let head = row.last_visible(listed.head);
-        let mut flags = self.flags(asker, listed)?;
+        let group = self.group_of(asker, listed)?.unwrap_or_default();
+        let mut flags = flags(listed, &group);
         let expiry_ms = self.expiry_ms(now_ms, listed.place.time_ms);
         let reading = Reading { reader: self, asker, channel, view: row, now_ms: expiry_ms };
         let mut image = self.shown(&reading, head)?.and_then(Shown::image).unwrap_or_default();
@@ -188,6 +178,8 @@ impl Reader {
             mentions,
             muted_until_ms: row.muted_until_ms,
             cleared: row.cleared,
+            name: field(&group, tag::NAME),
+            avatar: field(&group, tag::AVATAR),
             image,
         })
     }
@@ -232,6 +224,27 @@ impl Reader {
             _ => Ok(None),
         }
     }
+}
+
+/// Bits of [`conversation_flag`].
+fn flags(listed: &Listed, group: &GroupRow) -> u16 {
+    let row = &listed.row;
+    let flags = [
+        (row.visible_to.is_some(), conversation_flag::LEFT),
+        (row.is_pinned, conversation_flag::PINNED),
+        (listed.is_left_out, conversation_flag::HIDDEN),
+        (row.is_marked_unread, conversation_flag::MARKED_UNREAD),
+        (row.waiting == Waiting::Invited, conversation_flag::INVITED),
+        (row.waiting == Waiting::Asked, conversation_flag::ASKED),
+        (row.blocks, conversation_flag::BLOCKED),
+        (group.is_dismissed, conversation_flag::DISMISSED),
+    ];
+    flags.iter().filter(|(is, _)| *is).map(|(_, flag)| flag).sum()
+}
+
+/// A field of the group; empty when it has none.
+fn field(group: &GroupRow, tag: u16) -> Bytes {
+    group.fields.get(tag).map(Bytes::copy_from_slice).unwrap_or_default()
 }
 
 /// The image with its body cut, if that is longer than a preview.

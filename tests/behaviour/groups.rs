@@ -4,6 +4,7 @@ use bytes::Bytes;
 use postrider_protocol::{
     ImageKind, Method, Reason,
     packet::{Packet, ReplyPacket, conversation_flag, groups},
+    tag,
 };
 
 use crate::harness::{Client, Server, Via, World, channel_of, everywhere, group, id, on_all};
@@ -254,4 +255,26 @@ fn membership_outlives_a_crash() {
         assert_eq!(carol.send(&group(&name), "x"), 3);
         assert_eq!(alice.recv().seq, 3);
     }
+}
+
+#[test]
+fn the_list_tells_what_groups_are_called_to_who_is_in_them() {
+    everywhere(&[], |world| {
+        let (mut alice, mut bob) = (world.connect("alice"), world.connect("bob"));
+        let name = world.name("team");
+        let reply = alice.create_with(
+            &name,
+            &[&bob.user],
+            &[(tag::NAME, b"The team"), (tag::AVATAR, b"https://example.com/a")],
+        );
+        assert_eq!(reply.reason, Reason::Ok);
+        let channel = group(&name);
+        let told = bob.listed(&channel).unwrap();
+        assert_eq!((&told.name[..], &told.avatar[..]), (&b"The team"[..], &b"https://example.com/a"[..]));
+        assert_eq!(alice.set(&name, &[(tag::NAME, b"The crew")]).reason, Reason::Ok);
+        assert_eq!(bob.listed(&channel).unwrap().name, "The crew");
+        assert_eq!(bob.change(Method::GroupRemove, &name, &[&bob.user]).reason, Reason::Ok);
+        assert_eq!(alice.set(&name, &[(tag::NAME, b"Without Bob")]).reason, Reason::Ok);
+        assert_eq!(bob.listed(&channel).unwrap().name, "", "who left learns nothing more");
+    });
 }

@@ -51,7 +51,8 @@ export function recv(seq, fields) {
 
 /** @param {Partial<import('../codec.js').Conversation>} [fields] @returns {import('../codec.js').Conversation} */
 export function conversation(fields = {}) {
-  return { channel: CHANNEL, flags: 0, epoch: 1, head: 0, syncFrom: 0, read: 0, unread: 0, mentions: 0, mutedUntilMs: 0, cleared: 0, image: NOTHING, ...fields };
+  return { channel: CHANNEL, flags: 0, epoch: 1, head: 0, syncFrom: 0, read: 0, unread: 0, mentions: 0, mutedUntilMs: 0, cleared: 0, name: NOTHING, avatar: NOTHING,
+    image: NOTHING, ...fields };
 }
 
 /** @param {any} sync @param {number[]} seqs @param {Partial<import('../codec.js').Synced>} [fields] @returns {import('../codec.js').Synced} */

@@ -78,6 +78,8 @@ impl Server {
                 mentions: 0,
                 muted_until_ms: 0,
                 cleared: 0,
+                name: Bytes::new(),
+                avatar: Bytes::new(),
                 image: Bytes::new(),
             };
             let conversations = if list.token.is_empty() { vec![conversation] } else { Vec::new() };

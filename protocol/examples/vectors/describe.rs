@@ -91,7 +91,8 @@ fn conversation(it: &Conversation) -> Value {
     json!({
         "channel": channel(&it.channel), "flags": it.flags, "epoch": it.epoch, "head": it.head,
         "sync_from": it.sync_from, "read": it.read, "unread": it.unread, "mentions": it.mentions,
-        "muted_until_ms": it.muted_until_ms, "cleared": it.cleared, "image": hex(&it.image),
+        "muted_until_ms": it.muted_until_ms, "cleared": it.cleared,
+        "name": hex(&it.name), "avatar": hex(&it.avatar), "image": hex(&it.image),
     })
 }
 

@@ -232,6 +232,8 @@ fn listing(all: &mut Vec<(&'static str, Packet)>) {
         mentions: 0,
         muted_until_ms: 0,
         cleared: 2,
+        name: Bytes::new(),
+        avatar: Bytes::new(),
         image: encoded(&image),
     };
     let left = Conversation {
@@ -245,6 +247,8 @@ fn listing(all: &mut Vec<(&'static str, Packet)>) {
         mentions: 1_001,
         muted_until_ms: MAX_INTEGER,
         cleared: 0,
+        name: Bytes::from_static(b"The team"),
+        avatar: Bytes::from_static(b"https://example.com/team.png"),
         image: Bytes::new(),
     };
     let two = ListedPacket { next: Bytes::from_static(b"next"), conversations: vec![with_bob, left], ..none.clone() };

@@ -5,7 +5,7 @@ use alloc::vec::Vec;
 use bytes::Bytes;
 
 use super::read_reason;
-use crate::{Channel, DecodeError, LIST_TOKEN_BYTES, Reader, Reason, Tlvs, Writer};
+use crate::{AVATAR_BYTES, Channel, DecodeError, LIST_TOKEN_BYTES, Reader, Reason, Tlvs, Writer};
 
 /// LIST: `request u32 · token bytes16 · page bytes16 · limit u16 · TLVs`.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -66,7 +66,7 @@ pub mod conversation_flag {
 
 /// One user's view of a channel:
 /// `channel · flags u16 · epoch u32 · head u64 · sync_from u64 · read u64 · unread u16 · mentions u16
-/// · muted_until_ms u64 · cleared u64 · image bytes32`.
+/// · muted_until_ms u64 · cleared u64 · name bytes8 · avatar bytes16 · image bytes32`.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Conversation {
     /// The channel.
@@ -89,6 +89,10 @@ pub struct Conversation {
     pub muted_until_ms: u64,
     /// What is up to here the user has deleted for themselves.
     pub cleared: u64,
+    /// What a group is called, UTF-8; empty for one without a name, for a person, and for who was a member.
+    pub name: Bytes,
+    /// Its picture, as its TLV `AVATAR` has it; empty as `name` is.
+    pub avatar: Bytes,
     /// The image of `head`; empty when there is none to show, as when the user deleted it for themselves.
     pub image: Bytes,
 }
@@ -150,6 +154,8 @@ impl Conversation {
             mentions: r.u16("mentions")?,
             muted_until_ms: r.u64("muted_until_ms")?,
             cleared: r.u64("cleared")?,
+            name: r.bytes8("name")?,
+            avatar: r.bytes16(AVATAR_BYTES, "avatar")?,
             image: r.bytes32("image")?,
         })
     }
@@ -165,6 +171,8 @@ impl Conversation {
         out.u16(self.mentions);
         out.u64(self.muted_until_ms);
         out.u64(self.cleared);
+        out.bytes8(&self.name);
+        out.bytes16(&self.avatar);
         out.bytes32(&self.image);
     }
 }

@@ -50,6 +50,8 @@ pub fn conversation(channel: &Channel, epoch: u32, head: u64, sync_from: u64) ->
         mentions: 0,
         muted_until_ms: 0,
         cleared: 0,
+        name: Bytes::new(),
+        avatar: Bytes::new(),
         image: Bytes::new(),
     }
 }
