@@ -273,7 +273,7 @@ fn the_list_tells_what_groups_are_called_to_who_is_in_them() {
         assert_eq!((&told.name[..], &told.avatar[..]), (&b"The team"[..], &b"https://example.com/a"[..]));
         assert_eq!(alice.set(&name, &[(tag::NAME, b"The crew")]).reason, Reason::Ok);
         assert_eq!(bob.listed(&channel).unwrap().name, "The crew");
-        assert_eq!(bob.change(Method::GroupRemove, &name, &[&bob.user]).reason, Reason::Ok);
+        assert_eq!(alice.change(Method::GroupRemove, &name, &[&bob.user]).reason, Reason::Ok);
         assert_eq!(alice.set(&name, &[(tag::NAME, b"Without Bob")]).reason, Reason::Ok);
         assert_eq!(bob.listed(&channel).unwrap().name, "", "who left learns nothing more");
     });

@@ -6,14 +6,20 @@ use bytes::Bytes;
 use postrider::auth::Claims;
 use postrider_protocol::{
     Id, Method, Reason, Sender, SenderKind, Tlvs, Writer as _,
-    packet::{CallPacket, ConnectPacket, MembersPage, Packet, RecvackPacket, SendPacket, groups, marks, people},
+    packet::{
+        CallPacket, ConnectPacket, MembersPage, Packet, RecvackPacket, SendPacket, groups, marks, people,
+        schedule::{self, Plan, ScheduleId},
+        targets,
+    },
     tag,
 };
 
 use crate::{
     contacts::{answer, ask, contacts},
     devices::devices,
-    harness::{Client, Server, World, channel_of, claims, connect_packet, everywhere, group, id, on_all, sign, until},
+    harness::{
+        Client, Server, World, channel_of, claims, connect_packet, everywhere, group, id, now_s, on_all, sign, until,
+    },
     people::{block, blocked, profile, say},
 };
 
@@ -43,7 +49,9 @@ fn all(alice: &mut Client, bob: &str, name: &str) -> String {
     });
     let names: Vec<_> = devices(alice).into_iter().map(|it| (it.device, it.first_ms, it.fields)).collect();
     let said = [profile(alice, bob), profile(alice, &alice.user.clone())];
-    format!("{members:?} {seen:?} {names:?} {said:?} {:?} {:?}", blocked(alice), contacts(alice))
+    let named = built(|out| schedule::write_named(out, &channel_of(&alice.user, bob), &ScheduleId::FIRST));
+    let planned = alice.call(Method::Scheduled, named).fields;
+    format!("{planned:?} {members:?} {seen:?} {names:?} {said:?} {:?} {:?}", blocked(alice), contacts(alice))
 }
 
 /// What a client of another tenant tries with ids of the first one.
@@ -55,6 +63,7 @@ fn attempts(alice: &str, bob: &str, name: &str) -> Vec<(Method, Bytes, Tlvs)> {
     let text = |user: &str| built(|out| people::write_text(out, &id(user), "text"));
     let name_tlv = Tlvs::from_pairs([(tag::NAME, &b"Mallory"[..])]);
     let none = Bytes::new;
+    let named = || built(|out| schedule::write_named(out, &channel_of(alice, bob), &ScheduleId::FIRST));
     let cases = vec![
         (Method::GroupAdd, change(&["mallory"])),
         (Method::GroupRemove, change(&[bob])),
@@ -74,6 +83,9 @@ fn attempts(alice: &str, bob: &str, name: &str) -> Vec<(Method, Bytes, Tlvs)> {
         (Method::ContactAsk, text(bob)),
         (Method::Contacts, built(|out| people::write_optional(out, None))),
         (Method::GroupCreate, change(&[bob])),
+        (Method::Thread, built(|out| targets::write_thread(out, &channel_of(alice, bob), 1, 0))),
+        (Method::Scheduled, named()),
+        (Method::ScheduleCancel, named()),
     ];
     let mut all: Vec<_> = cases.into_iter().map(|(method, fields)| (method, fields, Tlvs::new())).collect();
     all.push((Method::ProfileSet, none(), name_tlv));
@@ -81,7 +93,7 @@ fn attempts(alice: &str, bob: &str, name: &str) -> Vec<(Method, Bytes, Tlvs)> {
 }
 
 /// Methods that have no case of their own here.
-const ELSEWHERE: [Method; 23] = [
+const ELSEWHERE: [Method; 25] = [
     Method::GroupDismiss,
     Method::GroupChange,
     Method::GroupRoles,
@@ -103,6 +115,8 @@ const ELSEWHERE: [Method; 23] = [
     Method::Hide,
     Method::Pins,
     Method::Edits,
+    Method::Schedule,
+    Method::ScheduleEdit,
     Method::Presence,
     Method::Watch,
 ];
@@ -122,6 +136,9 @@ fn no_method_sees_or_changes_anything_of_another_tenant() {
         assert_eq!(answer(&mut alice, &b, true).reason, Reason::Ok);
         assert_eq!(block(&mut alice, "carol", true).reason, Reason::Ok);
         until("the device", || (devices(&mut alice).len() == 1).then_some(()));
+        let plan = Plan { due_ms: (now_s() + 86_400) * 1_000, flags: 0, body: "secret".into() };
+        let planned = built(|out| schedule::write_schedule(out, &channel_of(&a, &b), &plan));
+        assert_eq!(alice.call(Method::Schedule, planned).reason, Reason::Ok);
         let seen = all(&mut alice, &b, &name);
 
         let cases = attempts(&a, &b, &name);
