@@ -201,7 +201,10 @@ impl Materialiser {
             let with_blocks = intent.next_block > this.marker.next_block;
             let mut plan = Plan::make(this.store.kv(), &this.marker, &entries, with_blocks, &mut || {})?;
             plan.removes.extend_from_slice(pages);
-            plan.removes.extend(erase::left_over(this.store.kv(), intent)?);
+            // A checkpoint plans what leaves the table again; a change of the table alone has no entries to plan from.
+            if intent.covered == this.marker.covered {
+                plan.removes.extend(erase::left_over(this.store.kv(), intent)?);
+            }
             this.carry_out(&plan, &entries, intent.clone(), &mut || {})
         })?;
         self.reached = self.marker.covered.clone();

@@ -2,7 +2,9 @@
 //! The content lies in parts, as one row may not have it all.
 
 use bytes::Bytes;
-use postrider_protocol::{Image, ImageKind, Reader, Tlvs, Writer as _, image_flag, packet::schedule::ScheduleId};
+use postrider_protocol::{
+    BODY_BYTES, Image, ImageKind, Reader, TLV_BYTES, Tlvs, Writer as _, image_flag, packet::schedule::ScheduleId,
+};
 
 use super::SCHEDULE_KIND;
 use crate::{PartRow, ScheduledRow, StateKey};
@@ -13,6 +15,9 @@ pub const ORDER_TAG: u16 = 0x4005;
 pub const ORDER_BYTES: usize = 4 + 29;
 /// Most bytes of a part.
 pub const PART_BYTES: usize = 3_500;
+
+/// Most parts of a content.
+const PARTS: u8 = ((2 + TLV_BYTES + BODY_BYTES).div_ceil(PART_BYTES) & 0xff) as u8;
 
 /// What a [`SCHEDULE_KIND`] entry does.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -134,7 +139,8 @@ fn tlvs_of(image: &Image) -> Tlvs {
     Tlvs::from_pairs(image.tlvs.iter().filter(|&(tag, _)| tag != ORDER_TAG))
 }
 
-/// `read` of an entry tells how many parts there were.
+/// `read` of an entry that replaces another tells how many parts there were. What ends takes all parts with it, however
+/// many there are: the entry that made them may be folded again when others after it are erased.
 pub(super) fn changed(image: &Image, read: u64, keys: &mut Vec<StateKey>) {
     let author = image.author().detached();
     let mut of = |id: ScheduleId, parts: u8| {
@@ -142,11 +148,18 @@ pub(super) fn changed(image: &Image, read: u64, keys: &mut Vec<StateKey>) {
         keys.extend((0..parts).map(|at| StateKey::Part(author.clone(), id, at)));
     };
     if let Some(id) = sent(image) {
-        of(id, parts(&image.tlvs, &image.body));
+        let is_erased = image.tlvs.is_empty() && image.body.is_empty();
+        of(id, if is_erased { PARTS } else { parts(&image.tlvs, &image.body) });
     } else if let Some(Ordered { order, id, .. }) = Ordered::of(image) {
         let before = u8::try_from(read & 0xff).unwrap_or_default();
-        let now = if order.has_content() { parts(&tlvs_of(image), &image.body) } else { 0 };
-        of(id, if order == Order::Refuse { 0 } else { before.max(now) });
+        of(
+            id,
+            match order {
+                Order::Make | Order::Replace => before.max(parts(&tlvs_of(image), &image.body)),
+                Order::End => PARTS,
+                Order::Refuse => 0,
+            },
+        );
     }
 }
 

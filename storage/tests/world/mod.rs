@@ -6,13 +6,17 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use bytes::Bytes;
 use postrider_protocol::{
-    Channel, From, Id, Image, ImageKind, ImageView, Sender, SenderKind, Tlvs, Writer as _, image_flag, packet::groups,
+    Channel, From, Id, Image, ImageKind, ImageView, Sender, SenderKind, Tlvs, Writer as _, image_flag,
+    packet::{groups, schedule::ScheduleId},
     tag,
 };
 use postrider_storage::{
     AuthorSieve, ChannelRow, Crash, Digest, Entry, Found, Locator, MemoryDisk, OfState as _, OpenError, Opened,
     Options, Placed, ReactionRow, SLOTS, SenderTable, StateKey, StateRow, Store, TargetRow, Ticket,
-    fold::{self, request},
+    fold::{
+        self, request,
+        schedule::{Order, Ordered},
+    },
     open, open_memory,
 };
 
@@ -26,6 +30,11 @@ pub fn options(path: impl Into<std::path::PathBuf>) -> Options {
         ballast_bytes: 0,
         ..Options::new(path)
     }
+}
+
+/// In how many parts a content of this body, without TLVs, lies.
+fn parts(body: &[u8]) -> u8 {
+    u8::try_from((2 + body.len()).div_ceil(fold::schedule::PART_BYTES)).unwrap()
 }
 
 pub fn id(text: &str) -> Id {
@@ -44,6 +53,8 @@ pub struct Truth {
     pub clock: u64,
     /// What was taken back, with its edits: it may be erased or not yet.
     pub erased: BTreeSet<(Channel, u64)>,
+    /// What is scheduled: whose, where, which, in how many parts, and its body.
+    pub planned: Vec<(Id, Channel, ScheduleId, u8, Vec<u8>)>,
 }
 
 impl Truth {
@@ -218,6 +229,7 @@ impl Truth {
             truth.decide(kind as u8, &user, &group, Tlvs::new(), &list(users), 0)
         };
         match c {
+            10 if dice.is_multiple_of(3) => self.schedule(dice / 833, &user, &channel),
             0 if self.head(&group) == 0 => group_kind(self, ImageKind::GroupCreated, &[]),
             1 if self.head(&group) > 0 && !member(self, &other) => {
                 group_kind(self, ImageKind::MembersJoined, std::slice::from_ref(&other))
@@ -264,6 +276,55 @@ impl Truth {
             }
             _ => self.message(a, b, format!("message {dice}").as_bytes()),
         }
+    }
+
+    /// Something about what is scheduled: a new one, or another one's end in every way.
+    fn schedule(&mut self, dice: u64, user: &Id, channel: &Channel) -> Placed {
+        let body = vec![b's'; (dice % 9_000) as usize];
+        let at = usize::try_from(dice).unwrap() % self.planned.len().max(1);
+        if self.planned.is_empty() || dice.is_multiple_of(3) {
+            let order = Ordered { due_ms: dice, ..Ordered::about(Order::Make, ScheduleId::FIRST) };
+            let placed = self.decide_with(fold::SCHEDULE_KIND, 0, user, channel, order.with(&Tlvs::new()), &body, 0);
+            let image = placed.entry.image().unwrap();
+            let id = ScheduleId { sender: image.sender, number: image.number };
+            self.planned.push((user.clone(), channel.clone(), id, parts(&body), body));
+            return placed;
+        }
+        let (user, channel, id, before, old) = self.planned[at].clone();
+        let order = match dice % 5 {
+            0 => Order::Replace,
+            1 => Order::Refuse,
+            2 => Order::End,
+            _ => {
+                self.planned.swap_remove(at);
+                return self.sent(&user, &channel, id, &old);
+            }
+        };
+        let ordered = Ordered { due_ms: dice, refused: 24, ..Ordered::about(order, id) };
+        let body = if order == Order::Replace { body } else { Vec::new() };
+        match order {
+            Order::End => _ = self.planned.swap_remove(at),
+            Order::Replace => self.planned[at] = (user.clone(), channel.clone(), id, parts(&body), body.clone()),
+            _ => {}
+        }
+        let tlvs = ordered.with(&Tlvs::new());
+        self.decide_with(fold::SCHEDULE_KIND, 0, &user, &channel, tlvs, &body, before.into())
+    }
+
+    /// What was scheduled is a message now.
+    fn sent(&mut self, user: &Id, channel: &Channel, id: ScheduleId, body: &[u8]) -> Placed {
+        self.clock += 1;
+        let (seq, time_ms, author) = (self.head(channel) + 1, 1_000_000 + self.clock, From::of(user, channel));
+        let (kind, flags, sender, number) = (1, image_flag::SCHEDULED, id.sender, id.number);
+        let (tlvs, from) = (&Tlvs::new(), &author);
+        let mut bytes = Vec::new();
+        let head_len =
+            ImageView { kind, flags, seq, time_ms, channel, from, sender, number, tlvs, body }.write(&mut bytes);
+        let slot = channel.slot(0);
+        let position = self.positions.get(&slot).copied().unwrap_or_default() + 1;
+        let placed = Placed { slot, position, entry: Entry::new(0, 0, 0, bytes.into(), head_len as u32) };
+        self.fold(&placed);
+        placed
     }
 
     /// Something about a group, or who waits in it.
