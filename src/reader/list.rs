@@ -84,7 +84,8 @@ impl Reader {
         let (mut last, mut more) = (None, false);
         for next in listed {
             let conversation = self.conversation(asker, &next, now_ms)?;
-            bytes += conversation.image.len() + conversation.channel.as_bytes().len() + 54;
+            bytes += conversation.image.len() + conversation.channel.as_bytes().len();
+            bytes += conversation.name.len() + conversation.avatar.len() + 57;
             if answer.conversations.len() >= limit || (bytes > ANSWER_BYTES && last.is_some()) {
                 more = true;
                 break;

@@ -6,14 +6,14 @@ use postrider_storage::{PartRow, StateKey, fold};
 
 use super::{
     Asker, Reader,
-    call::{No, page},
+    call::{No, PAGE_BYTES, page},
 };
 
 impl Reader {
     /// The answer to SCHEDULED.
     pub(super) fn scheduled(&self, asker: &Asker, fields: Bytes) -> Result<Vec<u8>, No> {
         let (channel, after) = schedule::read_named(fields)?;
-        let mut scheduled = Vec::new();
+        let (mut scheduled, mut bytes) = (Vec::new(), 0);
         for (id, row) in self.lookup.scheduled(asker.tenant, &channel, &asker.user, after)? {
             let mut parts = Vec::new();
             for at in 0..row.parts {
@@ -23,7 +23,13 @@ impl Reader {
             // It was sent or taken away just now.
             let Some((tlvs, body)) = fold::schedule::from_parts(&parts) else { continue };
             let plan = Plan { due_ms: row.due_ms, flags: row.flags, body };
-            scheduled.push(Scheduled { id, plan, tlvs, refused: row.refused });
+            let one = Scheduled { id, plan, tlvs, refused: row.refused };
+            bytes += one.bytes();
+            scheduled.push(one);
+            // The rest is for other pages.
+            if bytes > PAGE_BYTES && scheduled.len() > 1 {
+                break;
+            }
         }
         let (scheduled, more) = page(scheduled, Scheduled::bytes);
         let mut fields = Vec::new();

@@ -163,6 +163,10 @@ fn what_could_not_be_sent_cannot_be_scheduled() {
         }
         assert_eq!(refused(&mut bob, &of_team, &plan(later, "x"), Tlvs::new()), Reason::TooMany);
         assert_eq!(scheduled(&mut bob, &of_team).len(), 100);
+        // Contents of any size come in several pages.
+        let (first, long) = (scheduled(&mut bob, &of_team)[0].id, "x".repeat(65_536));
+        assert_eq!(replace(&mut bob, &of_team, &first, &plan(later, &long)), Reason::Ok);
+        assert_eq!(scheduled(&mut bob, &of_team).len(), 100);
     });
 }
 
