@@ -9,7 +9,9 @@ use postrider_protocol::{
     packet::{
         ElementsPage, MembersPage, Packet, SyncItem,
         groups::{self, GroupInfo, RequestsPage},
-        marks, targets,
+        marks,
+        schedule::{self, ScheduledPage},
+        targets,
     },
 };
 
@@ -113,6 +115,25 @@ fn target_fields(bytes: &Bytes) {
     }
 }
 
+/// The fields of what is sent at a given time.
+fn schedule_fields(bytes: &Bytes) {
+    let mut out = Vec::new();
+    if let Ok((channel, plan)) = schedule::read_schedule(bytes.clone()) {
+        schedule::write_schedule(&mut out, &channel, &plan);
+        assert_eq!(out, *bytes);
+    }
+    out.clear();
+    if let Ok((channel, id, plan)) = schedule::read_edit(bytes.clone()) {
+        schedule::write_edit(&mut out, &channel, &id, &plan);
+        assert_eq!(out, *bytes);
+    }
+    out.clear();
+    if let Ok(page) = ScheduledPage::decode(bytes.clone()) {
+        page.write(&mut out);
+        assert_eq!(out, *bytes);
+    }
+}
+
 fuzz_target!(|data: &[u8]| {
     let Some((&kind, payload)) = data.split_first() else { return };
     let payload = Bytes::copy_from_slice(payload);
@@ -130,10 +151,12 @@ fuzz_target!(|data: &[u8]| {
             Packet::Call(call) => {
                 fields(&call.fields);
                 target_fields(&call.fields);
+                schedule_fields(&call.fields);
             }
             Packet::Reply(reply) => {
                 fields(&reply.fields);
                 target_fields(&reply.fields);
+                schedule_fields(&reply.fields);
             }
             _ => {}
         }
@@ -141,4 +164,5 @@ fuzz_target!(|data: &[u8]| {
     image(payload.clone());
     fields(&payload);
     target_fields(&payload);
+    schedule_fields(&payload);
 });
