@@ -65,7 +65,7 @@ test('two people exchange messages, and a reload keeps them', async () => {
 test('Shift+Enter makes a line, Enter sends; nothing empty is sent', async () => {
   const alice = await (await come('alice')).open('user:carol');
   await alice.locator('#dot.is-online').waitFor();
-  assert.ok(await alice.getByRole('button', { name: 'Send' }).isDisabled());
+  assert.ok(await alice.getByRole('button', { name: 'Send', exact: true }).isDisabled());
   await alice.getByLabel('Message', { exact: true }).pressSequentially('one');
   await alice.keyboard.press('Shift+Enter');
   await alice.getByLabel('Message', { exact: true }).pressSequentially('two');

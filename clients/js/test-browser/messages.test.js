@@ -30,7 +30,7 @@ test('a thread is opened at a message, answered in, and counted for everybody', 
   await thread.getByText('alice: Where do we eat?').waitFor();
   await thread.getByText('No answers yet.').waitFor();
   await thread.getByLabel('Answer').fill('At the inn');
-  await thread.getByRole('button', { name: 'Send' }).click();
+  await thread.getByRole('button', { name: 'Send', exact: true }).click();
   await thread.getByRole('listitem').getByText('At the inn').waitFor();
   await bubble(alice, 'Where do we eat?').getByRole('button', { name: '1 answer' }).click();
   const same = alice.getByRole('dialog', { name: 'Thread' });
@@ -63,7 +63,7 @@ test('a message is written for later, changed, and sent when its time has come',
   await list.getByRole('listitem').filter({ hasText: 'See you tomorrow' }).getByRole('button', { name: 'Delete' }).click();
   await list.getByRole('listitem').filter({ hasText: 'Happy birthday' }).getByRole('button', { name: 'Change' }).click();
   const form = alice.getByRole('dialog', { name: 'Send later' });
-  await form.getByLabel('Message').fill('Happy birthday!');
+  await form.getByLabel('Text').fill('Happy birthday!');
   await picture(alice, 'when');
   await form.getByRole('button', { name: 'Schedule' }).click();
   await alice.reload();
