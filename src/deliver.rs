@@ -7,6 +7,7 @@ use postrider_protocol::ChannelKind;
 use postrider_storage::{StateKey, StateRow};
 
 use crate::{
+    broadcast::Broadcasters,
     hub::Hub,
     metrics::Metrics,
     notice::Notices,
@@ -21,13 +22,18 @@ pub struct Deliverer {
     bounds: Arc<OutboxBounds>,
     metrics: Arc<Metrics>,
     notices: Arc<Notices>,
+    broadcasters: Arc<Broadcasters>,
 }
 
 impl Deliverer {
-    /// Over the sessions of `hub`.
+    /// Over the sessions of `hub`; notices and broadcasts are told by the others.
     #[must_use]
-    pub const fn new(hub: Arc<Hub>, bounds: Arc<OutboxBounds>, metrics: Arc<Metrics>, notices: Arc<Notices>) -> Self {
-        Self { hub, bounds, metrics, notices }
+    pub fn new(
+        (hub, notices, broadcasters): (Arc<Hub>, Arc<Notices>, Arc<Broadcasters>),
+        bounds: Arc<OutboxBounds>,
+        metrics: Arc<Metrics>,
+    ) -> Self {
+        Self { hub, bounds, metrics, notices, broadcasters }
     }
 
     /// How many outboxes it takes to deliver this, at one session for each user.
@@ -42,7 +48,7 @@ impl Deliverer {
         let (mut queued, mut dropped) = (0, 0);
         for (run, entries) in decided.iter() {
             if !run.changes.is_empty() && run.channel.kind() == ChannelKind::User {
-                self.end_removed(run);
+                self.tell_own(run);
             }
             let frames = Frames { bytes: decided.frames_of(entries), count: entries.len() };
             let mut tell = |user: &[u8]| {
@@ -54,6 +60,7 @@ impl Deliverer {
             };
             match &run.audience {
                 Audience::Nobody => {}
+                Audience::One(user) => tell(user.as_bytes()),
                 Audience::Person => {
                     let (low, high) = run.channel.ids();
                     tell(low.as_bytes());
@@ -81,8 +88,9 @@ impl Deliverer {
         self.metrics.outbound_queue_bytes.set(i64::try_from(self.bounds.total()).unwrap_or(i64::MAX));
     }
 
-    /// Ends the sessions of devices that were removed: whose token is of before that.
-    fn end_removed(&self, run: &Run) {
+    /// Ends the sessions of devices that were removed, whose token is of before that, and tells of broadcasts whoever sees
+    /// to them.
+    fn tell_own(&self, run: &Run) {
         let (user, _) = run.channel.ids();
         let end = |is_it: &dyn Fn(&Origin) -> bool| self.hub.remove(run.tenant, user.as_bytes(), is_it);
         for change in &run.changes {
@@ -94,6 +102,7 @@ impl Deliverer {
                     let removed_ms = |origin: &Origin| row.removed_of(origin.removable());
                     end(&|origin| removed_ms(origin) > 0 && origin.token_ms <= removed_ms(origin));
                 }
+                (StateKey::Broadcast(_), Some(_)) => self.broadcasters.add(run.tenant, &user),
                 _ => {}
             }
         }

@@ -7,6 +7,7 @@
 #![cfg_attr(test, allow(clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing))]
 
 pub mod auth;
+pub mod broadcast;
 pub mod cli;
 pub mod clock;
 pub mod commit;

@@ -4,10 +4,11 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
-use postrider_protocol::{Channel, Id, packet::schedule::ScheduleId};
+use bytes::Bytes;
+use postrider_protocol::{Channel, CommandId, Id, Tlvs};
 use postrider_storage::{
-    AnswerRow, ConversationRow, DeviceRow, Found, MemberRow, OfState, RequestRow, ScheduledRow, StateKey, Store,
-    StoreError, TargetRow, UserRow,
+    AnswerRow, BroadcastRow, ConversationRow, DeviceRow, Found, MemberRow, OfState, PartRow, RequestRow, ScheduledRow,
+    StateKey, Store, StoreError, TargetRow, UserRow, fold,
 };
 
 use crate::view::View;
@@ -75,17 +76,8 @@ impl Lookup {
     /// When the store cannot be read.
     pub fn requests(&self, tenant: u32, group: &Channel) -> Result<BTreeMap<Id, RequestRow>, StoreError> {
         let fresh = self.view.rows_only(tenant, group, |key| matches!(key, StateKey::Request(_)));
-        let mut requests: BTreeMap<Id, RequestRow> = self.store.requests(tenant, group)?.into_iter().collect();
-        for (key, row) in fresh.of::<RequestRow>(|key| matches!(key, StateKey::Request(_))) {
-            let StateKey::Request(user) = key else { continue };
-            match row {
-                Some(row) if requests.get(user).is_none_or(|stored| stored.position <= row.position) => {
-                    requests.insert(user.clone(), row.clone());
-                }
-                Some(_) => {}
-                None => _ = requests.remove(user),
-            }
-        }
+        let mut requests = self.store.requests(tenant, group)?.into_iter().collect();
+        fresh.overlay(&mut requests, StateKey::requested);
         Ok(requests)
     }
 
@@ -115,7 +107,7 @@ impl Lookup {
     pub fn devices(&self, tenant: u32, user: &Id) -> Result<BTreeMap<Id, DeviceRow>, StoreError> {
         let fresh = self.view.rows(tenant, &Channel::user(user));
         let mut devices = self.store.devices(tenant, user)?.into_iter().collect();
-        fresh.overlay_devices(&mut devices);
+        fresh.overlay(&mut devices, StateKey::device);
         Ok(devices)
     }
 
@@ -150,21 +142,8 @@ impl Lookup {
     ) -> Result<BTreeMap<Id, MemberRow>, StoreError> {
         let is_member = |key: &StateKey| matches!(key, StateKey::User | StateKey::Member(_));
         let fresh = self.view.rows_from(tenant, group, &StateKey::User, is_member);
-        let stored = self.store.members_above(tenant, group, above)?;
-        let mut members: BTreeMap<Id, MemberRow> = stored.into_iter().collect();
-        for (key, row) in fresh.of::<MemberRow>(|key| matches!(key, StateKey::Member(_))) {
-            let StateKey::Member(user) = key else { continue };
-            if above.is_some_and(|above| user <= above) {
-                continue;
-            }
-            match row {
-                Some(row) if members.get(user).is_none_or(|stored| stored.position <= row.position) => {
-                    members.insert(user.clone(), row.clone());
-                }
-                Some(_) => {}
-                None => _ = members.remove(user),
-            }
-        }
+        let mut members = self.store.members_above(tenant, group, above)?.into_iter().collect();
+        fresh.overlay(&mut members, |key| key.member().filter(|user| above.is_none_or(|above| user > above)));
         Ok(members)
     }
 
@@ -198,21 +177,58 @@ impl Lookup {
         tenant: u32,
         channel: &Channel,
         user: &Id,
-        after: ScheduleId,
-    ) -> Result<BTreeMap<ScheduleId, ScheduledRow>, StoreError> {
-        let is_own = |key: &StateKey| matches!(key, StateKey::Scheduled(of, _) if of == user);
-        let fresh = self.view.rows_only(tenant, channel, is_own);
-        let stored = self.store.scheduled(tenant, channel, user, after)?;
-        let mut scheduled: BTreeMap<ScheduleId, ScheduledRow> = stored.into_iter().collect();
-        for (key, row) in fresh.of::<ScheduledRow>(is_own) {
-            let StateKey::Scheduled(_, id) = key else { continue };
-            match row {
-                Some(row) if *id > after => _ = scheduled.insert(*id, row.clone()),
-                Some(_) => {}
-                None => _ = scheduled.remove(id),
-            }
-        }
+        after: CommandId,
+    ) -> Result<BTreeMap<CommandId, ScheduledRow>, StoreError> {
+        let fresh = self.view.rows_only(tenant, channel, |key| key.scheduled_by(user).is_some());
+        let mut scheduled = self.store.scheduled(tenant, channel, user, after)?.into_iter().collect();
+        fresh.overlay(&mut scheduled, |key| key.scheduled_by(user).filter(|id| *id > after));
         Ok(scheduled)
+    }
+
+    /// TLVs and body of what `user` has scheduled in a channel, or broadcasts in their own; none when it is there no more,
+    /// or damaged.
+    ///
+    /// # Errors
+    /// When the store cannot be read.
+    pub fn content(
+        &self,
+        (tenant, channel): (u32, &Channel),
+        user: &Id,
+        (id, parts): (CommandId, u8),
+    ) -> Result<Option<(Tlvs, Bytes)>, StoreError> {
+        let mut all = Vec::new();
+        for at in 0..parts {
+            let key = StateKey::Part(user.clone(), id, at);
+            all.extend(self.row::<PartRow>(tenant, channel, &key)?.map(|part| part.bytes));
+        }
+        Ok(fold::parts::joined(&all))
+    }
+
+    /// The broadcasts of `user`, under way and ended, by id.
+    ///
+    /// # Errors
+    /// When the store cannot be read.
+    pub fn broadcasts(&self, tenant: u32, user: &Id) -> Result<BTreeMap<CommandId, BroadcastRow>, StoreError> {
+        let fresh = self.view.rows_only(tenant, &Channel::user(user), |key| key.broadcast().is_some());
+        let mut broadcasts = self.store.broadcasts(tenant, user)?.into_iter().collect();
+        fresh.overlay(&mut broadcasts, StateKey::broadcast);
+        Ok(broadcasts)
+    }
+
+    /// The own channels of users who came with a device, have a profile, or tags (`are_tagged`: of those alone who have
+    /// tags, or had some until now), after one of them, ascending, at most `most`.
+    ///
+    /// # Errors
+    /// When the store cannot be read.
+    pub fn own_channels(
+        &self,
+        tenant: u32,
+        are_tagged: bool,
+        (after, most): (Option<&Channel>, usize),
+    ) -> Result<BTreeSet<Channel>, StoreError> {
+        let mut channels = self.view.own_channels(tenant, are_tagged, after);
+        channels.extend(self.store.own_channels(tenant, are_tagged, (after, most))?);
+        Ok(channels.into_iter().take(most).collect())
     }
 
     /// The answers in the thread of `root`, from the newest below `before` on, at most `most`.

@@ -106,6 +106,8 @@ pub struct Metrics {
     pub deliveries: Counter,
     /// Live frames dropped because their outbox was full; the client is told LAG and syncs.
     pub live_dropped: Counter,
+    /// Messages of broadcasts sent.
+    pub broadcast_messages: Counter,
     /// Notices given to outboxes.
     pub notices: Counter,
     /// Notices for which there was no room.
@@ -195,6 +197,7 @@ impl Metrics {
             entries_committed: register!(registry, "entries_committed", "Entries made durable"),
             deliveries: register!(registry, "deliveries", "Images given to outboxes"),
             live_dropped: register!(registry, "live_frames_dropped", "Live frames dropped at full outboxes"),
+            broadcast_messages: register!(registry, "broadcast_messages", "Messages of broadcasts sent"),
             notices: register!(registry, "notices", "Notices given to outboxes"),
             notices_dropped: register!(registry, "notices_dropped", "Notices for which an outbox had no room"),
             presence_up: register!(registry, "presence_redis_up", "Whether presence is shared over Redis"),

@@ -1,6 +1,7 @@
 //! LIST, SYNC and CALLs that change nothing: from the committed view and the store, never through a worker. May read the disk, so
 //! it runs on the blocking pool. The view is looked at before the store: what leaves the view is in the store.
 
+mod broadcasts;
 mod call;
 mod groups;
 mod list;
@@ -46,6 +47,8 @@ pub struct Asker {
     pub user: Id,
     /// The device, whose cursors count.
     pub device: Option<Id>,
+    /// Whether it is a system user.
+    pub is_system: bool,
 }
 
 /// See the module.

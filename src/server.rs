@@ -13,6 +13,7 @@ use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
 use crate::{
     auth::Verifier,
+    broadcast::{Broadcaster, Broadcasters},
     clock::Clock,
     commit::Committer,
     config::{self, Config},
@@ -77,7 +78,7 @@ impl Server {
         let hub = Arc::new(Hub::new(platforms.map(|it| (it.name.clone(), it.most as usize)).collect()));
         let (presence, keeper) = presence(config, &hub, &metrics, health)?;
         let assembled = assemble(config, opened, (verifier, schemas), clock, metrics, &quotas, (hub, presence));
-        let (services, pipeline) = assembled.map_err(|error| error.to_string())?;
+        let (services, pipeline, broadcaster) = assembled.map_err(|error| error.to_string())?;
         let last = CancellationToken::new();
         let keeper = keeper.map(|keeper| tokio::spawn(keeper.run(last.clone())));
         tokio::spawn(tick(Arc::downgrade(&services.shared.notices), clock));
@@ -94,6 +95,7 @@ impl Server {
             quota_file,
         };
         server.keep_quotas();
+        server.tracker.spawn(broadcaster.run(server.stop.clone()));
         for listener in server.listeners(config).await? {
             let addr = listener.addr().map_err(|error| error.to_string())?;
             tracing::info!(transport = listener.kind.name(), %addr, "listening");
@@ -255,7 +257,7 @@ fn assemble(
     metrics: Arc<Metrics>,
     quotas: &Arc<Quotas>,
     (hub, presence): (Arc<Hub>, Presence),
-) -> Result<(Arc<Services>, Pipeline), StoreError> {
+) -> Result<(Arc<Services>, Pipeline, Broadcaster), StoreError> {
     let Opened { log, store, materialiser, slots, report } = opened;
     let view = Arc::new(View::new(&slots));
     let lookup = Lookup::new(Arc::clone(&store), Arc::clone(&view));
@@ -268,11 +270,13 @@ fn assemble(
     let decider = |worker| Decider::new(lookup.clone(), Arc::clone(&rules), &slots, worker, workers);
     let deciders = (0..workers).map(decider).collect::<Result<_, StoreError>>()?;
     let newest_ms = slots.iter().map(|slot| slot.time_ms).max().unwrap_or_default();
+    let broadcasters = Arc::new(Broadcasters::new(store.broadcasters()?));
+    let told = (Arc::clone(&hub), Arc::clone(&notices), Arc::clone(&broadcasters));
     let issuer = Issuer::new(newest_ms, report.first_batch);
     let stages = Stages {
         deciders,
         committer: Committer::new(log, &slots, Arc::clone(&view), Arc::clone(&metrics)),
-        deliverer: Deliverer::new(Arc::clone(&hub), Arc::clone(&bounds), Arc::clone(&metrics), Arc::clone(&notices)),
+        deliverer: Deliverer::new(told, Arc::clone(&bounds), Arc::clone(&metrics)),
         materialiser,
         view: Arc::clone(&view),
         store: Arc::clone(&store),
@@ -280,16 +284,14 @@ fn assemble(
         metrics: Arc::clone(&metrics),
         clock,
         queue: config.slots.queue as usize,
-        limits: BatchLimits {
-            entries: config.commit.batch_entries as usize,
-            bytes: config.commit.batch_bytes.as_usize(),
-        },
+        limits: batch_limits(config),
         reserve_bytes: config.storage.reserve_bytes.bytes(),
         erase_within_ms: millis(config.storage.erase_within),
     };
     let (queues, pipeline) = stages.start();
     let told = (Arc::clone(&hub), Arc::clone(&notices));
     let reader = Reader::new(lookup.clone(), told, Arc::clone(quotas), read_limits(config), Arc::clone(&metrics));
+    let broadcaster = Broadcaster::new(broadcasters, lookup.clone(), queues.clone(), clock, Arc::clone(&metrics));
     let shared = Arc::new(Shared {
         hub,
         view: Arc::clone(&view),
@@ -311,7 +313,11 @@ fn assemble(
         metrics,
         slow_after_ms: millis(config.session.slow_after),
     });
-    Ok((services, pipeline))
+    Ok((services, pipeline, broadcaster))
+}
+
+fn batch_limits(config: &Config) -> BatchLimits {
+    BatchLimits { entries: config.commit.batch_entries as usize, bytes: config.commit.batch_bytes.as_usize() }
 }
 
 fn rules(config: &Config, quotas: &Arc<Quotas>, metrics: &Arc<Metrics>) -> Rules {

@@ -3,8 +3,7 @@
 
 use std::collections::BTreeMap;
 
-use postrider_protocol::Id;
-use postrider_storage::{DeviceRow, OfState, StateKey, StateRow, TargetRow};
+use postrider_storage::{OfState, StateKey, StateRow, TargetRow};
 
 /// A row as an entry left it; none when the entry removed it.
 #[derive(Clone, Debug)]
@@ -59,15 +58,28 @@ impl Uncovered {
         })
     }
 
-    /// Makes devices that the store knows what they are here.
-    pub fn overlay_devices(&self, devices: &mut BTreeMap<Id, DeviceRow>) {
-        for (key, row) in self.of::<DeviceRow>(|key| matches!(key, StateKey::Device(_))) {
-            let StateKey::Device(device) = key else { continue };
-            match row {
-                Some(row) => _ = devices.insert(device.clone(), row.clone()),
-                None => _ = devices.remove(device),
+    /// Makes rows that the store has what they are here; `named` tells which rows these are, and their names.
+    pub fn overlay<K: Ord, R: OfState + Clone>(
+        &self,
+        rows: &mut BTreeMap<K, R>,
+        named: impl Fn(&StateKey) -> Option<K>,
+    ) {
+        for (key, (position, row)) in &self.0 {
+            let Some(name) = named(key) else { continue };
+            // What was read of the store may be newer than what was held here before.
+            if rows.get(&name).is_some_and(|stored| stored.position() > *position) {
+                continue;
+            }
+            match row.as_ref().and_then(R::of) {
+                Some(row) => _ = rows.insert(name, row.clone()),
+                None => _ = rows.remove(&name),
             }
         }
+    }
+
+    /// Whether there is such a row here.
+    pub fn any(&self, is_it: impl Fn(&StateKey) -> bool) -> bool {
+        self.0.iter().any(|(key, (_, row))| row.is_some() && is_it(key))
     }
 
     /// The rows here from a key on, as long as `is_it`.

@@ -4,14 +4,14 @@
 //! It holds every entry and every changed row that the store does not cover yet, and the heads of recently active
 //! channels. A reader looks here first and in the store second: what leaves here is in the store already.
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::{
     Arc, Mutex, MutexGuard, PoisonError,
     atomic::{AtomicU64, Ordering},
 };
 
 use bytes::Bytes;
-use postrider_protocol::{Channel, Id};
+use postrider_protocol::{Channel, ChannelKind, Id, Reader};
 use postrider_storage::{ConversationRow, Digest, SLOTS, SlotState, StateKey, StateRow, TargetRow, Written};
 
 use crate::{
@@ -266,6 +266,29 @@ impl View {
     pub fn conversations(&self, tenant: u32, user: &Id) -> BTreeMap<Channel, ConversationRow> {
         let users = self.lock_conversations(tenant, user);
         users.get(tenant, user.as_bytes()).cloned().unwrap_or_default()
+    }
+
+    /// The own channels of users of a tenant of which rows are held here that say that the user is there (`are_tagged`:
+    /// that they have tags), after one of them.
+    #[must_use]
+    pub fn own_channels(&self, tenant: u32, are_tagged: bool, after: Option<&Channel>) -> BTreeSet<Channel> {
+        let says = |key: &StateKey| match key {
+            StateKey::Tags => true,
+            StateKey::User | StateKey::Device(_) => !are_tagged,
+            _ => false,
+        };
+        let after = after.map(Channel::as_bytes).unwrap_or_default();
+        let mut channels = BTreeSet::new();
+        for slot in &self.slots {
+            let slot = slot.lock().unwrap_or_else(PoisonError::into_inner);
+            slot.channels.for_each(|of, bytes, channel| {
+                if of == tenant && bytes > after && channel.rows.any(says) {
+                    let channel = Channel::read(&mut Reader::new(Bytes::copy_from_slice(bytes)));
+                    channels.extend(channel.ok().filter(|channel| channel.kind() == ChannelKind::User));
+                }
+            });
+        }
+        channels
     }
 
     fn lock(&self, slot: u8) -> Option<MutexGuard<'_, SlotView>> {

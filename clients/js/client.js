@@ -2,6 +2,7 @@
 // The client: one device of one user. It keeps a connection up, carries out commands once, and hands the app each
 // channel's images once and in order. What it needs to go on after a restart is in its storage.
 
+import { Broadcasts } from './broadcasts.js';
 import { addressOf, channelKey, channelOf, encodeConversationSet, encodeRead, flagsByServer, fromOf, tlvU64, tlvsOfSettings } from './codec.js';
 import { PLATFORM_CLOCK, endingOf } from './connection.js';
 import { Groups } from './groups.js';
@@ -106,6 +107,8 @@ export class PostriderClient extends EventTarget {
     this.messages = new Messages(caller);
     /** Messages that the server is to send later. */
     this.schedule = new Schedule(caller);
+    /** What system users send to everybody. */
+    this.broadcasts = new Broadcasts(caller);
     /** Profiles, contacts, blocked users, devices. */
     this.people = new People(caller);
     /** What is told and not stored: typing, presence, receipts, signals. */

@@ -20,6 +20,7 @@ export * from './fields-groups.js';
 export * from './fields-marks.js';
 export * from './fields-notices.js';
 export * from './fields-people.js';
+export * from './fields-broadcast.js';
 export * from './fields-schedule.js';
 export * from './fields-targets.js';
 export { CodecError, MAX_INTEGER, crc32 } from './wire.js';

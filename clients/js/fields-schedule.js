@@ -2,42 +2,25 @@
 // The fields of the methods about messages that the server is to send at a given time.
 
 import { readSwitch } from './elements.js';
-import { decode, encode } from './fields.js';
-import { readOpaqueSender, readSharedChannel, readTlvs, writeChannel, writeSender, writeTlvs } from './image.js';
+import { decode, encode, readBody, readCommandId, writeCommandId } from './fields.js';
+import { readSharedChannel, readTlvs, writeChannel, writeTlvs } from './image.js';
 import { Limits } from './registry.js';
-import { CodecError, Reader, Writer, readCounted, writeCounted } from './wire.js';
+import { Reader, Writer, readCounted, writeCounted } from './wire.js';
 
 /**
  * @typedef {import('./image.js').Channel} Channel
  * @typedef {import('./image.js').TlvField} TlvField
- * @typedef {{ sender: Uint8Array, number: number }} ScheduleId those of the command that made it
+ * @typedef {import('./fields.js').CommandId} CommandId
  * @typedef {{ dueMs: number, flags: number, body: Uint8Array }} Plan
- * @typedef {{ id: ScheduleId, plan: Plan, tlvs: TlvField[], refused: number }} Scheduled `refused`: why it was not sent when
+ * @typedef {{ id: CommandId, plan: Plan, tlvs: TlvField[], refused: number }} Scheduled `refused`: why it was not sent when
  *   its time had come; 0 while it waits
  */
-
-/** Before all others. @type {ScheduleId} */
-export const FIRST_SCHEDULED = Object.freeze({ sender: new Uint8Array(8), number: 0 });
-
-/** @param {Reader} r @returns {ScheduleId} */
-function readId(r) {
-  return { sender: readOpaqueSender(r), number: r.u64('number') };
-}
-
-/** @param {Writer} w @param {ScheduleId} id */
-function writeId(w, { sender, number }) {
-  writeSender(w, sender);
-  w.u64(number);
-}
 
 /** @param {Reader} r @returns {Plan} */
 function readPlan(r) {
   const dueMs = r.u64('due_ms');
   const flags = r.u16('flags');
-  const at = r.position;
-  const body = r.bytes32('body');
-  if (body.length > Limits.BODY_BYTES) throw new CodecError('body over 65,536 bytes', at);
-  return { dueMs, flags, body };
+  return { dueMs, flags, body: readBody(r) };
 }
 
 /** @param {Writer} w @param {Plan} plan */
@@ -62,28 +45,28 @@ export function encodeSchedule(channel, plan) {
 
 /** The fields of SCHEDULE_EDIT. @param {Uint8Array} fields */
 export function decodeScheduleEdit(fields) {
-  return decode(fields, (r) => ({ channel: readSharedChannel(r), id: readId(r), plan: readPlan(r) }));
+  return decode(fields, (r) => ({ channel: readSharedChannel(r), id: readCommandId(r), plan: readPlan(r) }));
 }
 
-/** @param {Channel} channel @param {ScheduleId} id @param {Plan} plan */
+/** @param {Channel} channel @param {CommandId} id @param {Plan} plan */
 export function encodeScheduleEdit(channel, id, plan) {
   return encode((w) => {
     writeChannel(w, channel);
-    writeId(w, id);
+    writeCommandId(w, id);
     writePlan(w, plan);
   });
 }
 
 /** The fields of SCHEDULE_CANCEL and of SCHEDULED. @param {Uint8Array} fields */
 export function decodeScheduleNamed(fields) {
-  return decode(fields, (r) => ({ channel: readSharedChannel(r), id: readId(r) }));
+  return decode(fields, (r) => ({ channel: readSharedChannel(r), id: readCommandId(r) }));
 }
 
-/** @param {Channel} channel @param {ScheduleId} id of SCHEDULED the last one of the page before */
+/** @param {Channel} channel @param {CommandId} id of SCHEDULED the last one of the page before */
 export function encodeScheduleNamed(channel, id) {
   return encode((w) => {
     writeChannel(w, channel);
-    writeId(w, id);
+    writeCommandId(w, id);
   });
 }
 
@@ -96,7 +79,7 @@ export function decodeScheduledPage(fields) {
 export function encodeScheduledPage(scheduled, more) {
   return encode((w) => {
     writeCounted(w, scheduled, (out, { id, plan, tlvs, refused }) => {
-      writeId(out, id);
+      writeCommandId(out, id);
       writePlan(out, plan);
       const own = new Writer();
       writeTlvs(own, tlvs);
@@ -109,7 +92,7 @@ export function encodeScheduledPage(scheduled, more) {
 
 /** @param {Reader} r @returns {Scheduled} */
 function readScheduled(r) {
-  const [id, plan] = [readId(r), readPlan(r)];
+  const [id, plan] = [readCommandId(r), readPlan(r)];
   const tlvs = readTlvs(new Reader(r.bytes16(Limits.TLV_BYTES, 'tlvs')));
   return { id, plan, tlvs, refused: r.u16('refused') };
 }

@@ -1,9 +1,14 @@
 // @ts-check
 // What the fields of CALLs, REPLYs and NOTICEs are made of; each area has a file of its own, as in protocol/src/packet.
 
-import { readId, writeId } from './image.js';
+import { readId, readOpaqueSender, writeId, writeSender } from './image.js';
 import { Limits } from './registry.js';
 import { CodecError, Reader, Writer, readCounted, writeCounted } from './wire.js';
+
+/** @typedef {{ sender: Uint8Array, number: number }} CommandId sender and number of the command that made it */
+
+/** Before all others. @type {CommandId} */
+export const FIRST_COMMAND = Object.freeze({ sender: new Uint8Array(8), number: 0 });
 
 const FROM_UTF8 = new TextDecoder('utf-8', { ignoreBOM: true, fatal: true });
 const TO_UTF8 = new TextEncoder();
@@ -21,6 +26,25 @@ export function encode(write) {
   const w = new Writer();
   write(w);
   return w.finish();
+}
+
+/** @param {Reader} r @returns {CommandId} */
+export function readCommandId(r) {
+  return { sender: readOpaqueSender(r), number: r.u64('number') };
+}
+
+/** @param {Writer} w @param {CommandId} id */
+export function writeCommandId(w, { sender, number }) {
+  writeSender(w, sender);
+  w.u64(number);
+}
+
+/** The body of a message. @param {Reader} r */
+export function readBody(r) {
+  const at = r.position;
+  const body = r.bytes32('body');
+  if (body.length > Limits.BODY_BYTES) throw new CodecError('body over 65,536 bytes', at);
+  return body;
 }
 
 /** @param {Reader} r */

@@ -65,6 +65,14 @@ export const Limits = Object.freeze({
   PINS: 100,
   /** Most messages that one user has scheduled in one channel. */
   SCHEDULED: 100,
+  /** Most broadcasts of a system user that are under way. */
+  BROADCASTS: 16,
+  /** Broadcasts of a system user that are listed after their end; the oldest goes. */
+  BROADCASTS_KEPT: 100,
+  /** Most tags of a user. */
+  TAGS: 32,
+  /** Longest tag of a user. */
+  TAG_BYTES: 32,
   /** Longest body of a SIGNAL. */
   SIGNAL_BYTES: 16384,
   /** Most users whose presence one connection is told. */
@@ -329,6 +337,16 @@ export const Method = Object.freeze({
   SCHEDULE_CANCEL: 72,
   /** The caller's scheduled messages of a channel, a page at a time. */
   SCHEDULED: 73,
+  /** Sends a message of a system user to everybody, or to who has a tag. */
+  BROADCAST: 80,
+  /** Ends a broadcast; who has its message keeps it. */
+  BROADCAST_CANCEL: 81,
+  /** The caller's broadcasts, and how far each is. */
+  BROADCASTS: 82,
+  /** Sets the tags of a user. */
+  TAGS_SET: 83,
+  /** The tags of a user. */
+  TAGS: 84,
 });
 
 /** Kinds of images. */
@@ -387,6 +405,8 @@ export const ImageFlag = Object.freeze({
   SCHEDULED: 512,
   /** A system user wrote it; set by the server. */
   SYSTEM: 1024,
+  /** It is of a broadcast, and came to its reader alone; sender and number are those of its BROADCAST. */
+  BROADCAST: 2048,
 });
 
 /** Why seqs of an interval have no image. */

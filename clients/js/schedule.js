@@ -1,15 +1,14 @@
 // @ts-check
 // Messages that the server sends when their time has come. Changes resolve when they are durable, and throw `Refused`.
 
-import {
-  FIRST_SCHEDULED, decodeScheduledPage, encodeSchedule, encodeScheduleEdit, encodeScheduleNamed,
-} from './fields-schedule.js';
-import { textTlv, tlvText } from './image.js';
+import { FIRST_COMMAND } from './fields.js';
+import { decodeScheduledPage, encodeSchedule, encodeScheduleEdit, encodeScheduleNamed } from './fields-schedule.js';
+import { textTlv } from './image.js';
 import { ImageFlag, Method, Tlv } from './registry.js';
 
 /**
  * @typedef {import('./image.js').Channel} Channel
- * @typedef {import('./fields-schedule.js').ScheduleId} ScheduleId
+ * @typedef {import('./fields.js').CommandId} CommandId
  * @typedef {import('./fields-schedule.js').Scheduled} Scheduled
  */
 
@@ -28,12 +27,12 @@ export class Schedule {
     return this.#caller.change(channel, Method.SCHEDULE, encodeSchedule(channel, planOf(dueMs, text)), TEXT);
   }
 
-  /** Gives what waits another time, another text. @param {Channel} channel @param {ScheduleId} id @param {number} dueMs @param {string} text */
+  /** Gives what waits another time, another text. @param {Channel} channel @param {CommandId} id @param {number} dueMs @param {string} text */
   edit(channel, id, dueMs, text) {
     return this.#caller.change(channel, Method.SCHEDULE_EDIT, encodeScheduleEdit(channel, id, planOf(dueMs, text)), TEXT);
   }
 
-  /** @param {Channel} channel @param {ScheduleId} id */
+  /** @param {Channel} channel @param {CommandId} id */
   cancel(channel, id) {
     return this.#caller.change(channel, Method.SCHEDULE_CANCEL, encodeScheduleNamed(channel, id));
   }
@@ -42,7 +41,7 @@ export class Schedule {
   async list(channel) {
     /** @type {Scheduled[]} */
     const all = [];
-    for (let after = FIRST_SCHEDULED; ;) {
+    for (let after = FIRST_COMMAND; ;) {
       const { scheduled, more } = decodeScheduledPage(await this.#caller.ask(Method.SCHEDULED, encodeScheduleNamed(channel, after)));
       all.push(...scheduled);
       const last = scheduled.at(-1);
@@ -57,10 +56,4 @@ const TEXT = [textTlv(Tlv.CONTENT_TYPE, 'text/plain')];
 /** @param {number} dueMs @param {string} text */
 function planOf(dueMs, text) {
   return { dueMs, flags: ImageFlag.COUNTABLE, body: UTF8.encode(text) };
-}
-
-/** The text of what is scheduled; null when it is none. @param {Scheduled} scheduled */
-export function scheduledText({ plan, tlvs }) {
-  const type = tlvText(tlvs, Tlv.CONTENT_TYPE);
-  return type === '' || type.startsWith('text/') ? new TextDecoder().decode(plan.body) : null;
 }

@@ -1,11 +1,10 @@
 // @ts-check
 // Messages for later: a clock beside the button that sends, and the list of what waits in the open conversation.
 
-import { scheduledText } from './client/schedule.js';
 import { byId, icon, make, makeButton, toast } from './dom.js';
 import { closable, said, tell } from './dialogs.js';
 import { openMenu } from './menu.js';
-import { clockTime, dayName, sizeOf, why } from './words.js';
+import { clockTime, dayName, sizeOf, textOf, why } from './words.js';
 
 /**
  * @typedef {import('./client/client.js').PostriderClient} PostriderClient
@@ -85,7 +84,7 @@ export class Later {
   /** @param {Scheduled | null} changed */
   #ask(changed) {
     this.#changed = changed;
-    this.#text.value = changed === null ? this.#compose.text() : (scheduledText(changed) ?? '');
+    this.#text.value = changed === null ? this.#compose.text() : (textOf(changed.plan.body, changed.tlvs) ?? '');
     this.#time.value = localTime(changed?.plan.dueMs ?? Date.now() + HOUR_MS);
     byId('when-error', HTMLElement).hidden = true;
     this.#list.close();
@@ -138,7 +137,7 @@ export class Later {
 
   /** @param {Scheduled} it */
   #row(it) {
-    const text = scheduledText(it);
+    const text = textOf(it.plan.body, it.tlvs);
     const when = it.refused === 0 ? whenOf(it.plan.dueMs) : `Not sent: ${why(it.refused)}.`;
     const row = make('li', 'later', make('p', it.refused === 0 ? 'later-when' : 'later-when is-refused', when), make('p', '', text ?? sizeOf(it.plan.body)));
     const buttons = [

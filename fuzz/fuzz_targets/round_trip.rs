@@ -10,6 +10,7 @@ use postrider_protocol::{
         ElementsPage, MembersPage, Packet, SyncItem,
         groups::{self, GroupInfo, RequestsPage},
         marks,
+        broadcast::{self, Announcement, Broadcasts},
         schedule::{self, ScheduledPage},
         targets,
     },
@@ -134,6 +135,30 @@ fn schedule_fields(bytes: &Bytes) {
     }
 }
 
+/// The fields of broadcasts and tags.
+fn broadcast_fields(bytes: &Bytes) {
+    let mut out = Vec::new();
+    if let Ok(announcement) = Announcement::decode(bytes.clone()) {
+        announcement.write(&mut out);
+        assert_eq!(out, *bytes);
+    }
+    out.clear();
+    if let Ok(broadcasts) = Broadcasts::decode(bytes.clone()) {
+        broadcasts.write(&mut out);
+        assert_eq!(out, *bytes);
+    }
+    out.clear();
+    if let Ok((user, tags)) = broadcast::read_tagging(bytes.clone()) {
+        broadcast::write_tagging(&mut out, &user, &tags);
+        assert_eq!(out, *bytes);
+    }
+    out.clear();
+    if let Ok(tags) = broadcast::read_tags(bytes.clone()) {
+        broadcast::write_tags(&mut out, &tags);
+        assert_eq!(out, *bytes);
+    }
+}
+
 fuzz_target!(|data: &[u8]| {
     let Some((&kind, payload)) = data.split_first() else { return };
     let payload = Bytes::copy_from_slice(payload);
@@ -152,11 +177,13 @@ fuzz_target!(|data: &[u8]| {
                 fields(&call.fields);
                 target_fields(&call.fields);
                 schedule_fields(&call.fields);
+                broadcast_fields(&call.fields);
             }
             Packet::Reply(reply) => {
                 fields(&reply.fields);
                 target_fields(&reply.fields);
                 schedule_fields(&reply.fields);
+                broadcast_fields(&reply.fields);
             }
             _ => {}
         }
@@ -165,4 +192,5 @@ fuzz_target!(|data: &[u8]| {
     fields(&payload);
     target_fields(&payload);
     schedule_fields(&payload);
+    broadcast_fields(&payload);
 });

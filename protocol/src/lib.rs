@@ -9,6 +9,7 @@
 
 extern crate alloc;
 
+mod command_id;
 mod error;
 pub mod frame;
 mod id;
@@ -19,6 +20,7 @@ pub mod session;
 mod tlv;
 mod wire;
 
+pub use command_id::CommandId;
 pub use error::DecodeError;
 pub use id::{Channel, ChannelKind, Id, Sender, SenderKind};
 pub use image::{From, Image, ImageView};

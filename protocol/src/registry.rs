@@ -63,6 +63,14 @@ pub const HIDDEN_RANGES: usize = 64;
 pub const PINS: usize = 100;
 /// Most messages that one user has scheduled in one channel.
 pub const SCHEDULED: usize = 100;
+/// Most broadcasts of a system user that are under way.
+pub const BROADCASTS: usize = 16;
+/// Broadcasts of a system user that are listed after their end; the oldest goes.
+pub const BROADCASTS_KEPT: usize = 100;
+/// Most tags of a user.
+pub const TAGS: usize = 32;
+/// Longest tag of a user.
+pub const TAG_BYTES: usize = 32;
 /// Longest body of a SIGNAL.
 pub const SIGNAL_BYTES: usize = 16_384;
 /// Most users whose presence one connection is told.
@@ -513,11 +521,21 @@ pub enum Method {
     ScheduleCancel = 72,
     /// The caller's scheduled messages of a channel, a page at a time.
     Scheduled = 73,
+    /// Sends a message of a system user to everybody, or to who has a tag.
+    Broadcast = 80,
+    /// Ends a broadcast; who has its message keeps it.
+    BroadcastCancel = 81,
+    /// The caller's broadcasts, and how far each is.
+    Broadcasts = 82,
+    /// Sets the tags of a user.
+    TagsSet = 83,
+    /// The tags of a user.
+    Tags = 84,
 }
 
 impl Method {
     /// Every row, by number.
-    pub const ALL: [Self; 45] = [
+    pub const ALL: [Self; 50] = [
         Self::GroupCreate,
         Self::GroupAdd,
         Self::GroupRemove,
@@ -563,6 +581,11 @@ impl Method {
         Self::ScheduleEdit,
         Self::ScheduleCancel,
         Self::Scheduled,
+        Self::Broadcast,
+        Self::BroadcastCancel,
+        Self::Broadcasts,
+        Self::TagsSet,
+        Self::Tags,
     ];
 
     /// The row with this number.
@@ -614,6 +637,11 @@ impl Method {
             71 => Some(Self::ScheduleEdit),
             72 => Some(Self::ScheduleCancel),
             73 => Some(Self::Scheduled),
+            80 => Some(Self::Broadcast),
+            81 => Some(Self::BroadcastCancel),
+            82 => Some(Self::Broadcasts),
+            83 => Some(Self::TagsSet),
+            84 => Some(Self::Tags),
             _ => None,
         }
     }
@@ -673,6 +701,11 @@ impl Method {
             Self::ScheduleEdit => "SCHEDULE_EDIT",
             Self::ScheduleCancel => "SCHEDULE_CANCEL",
             Self::Scheduled => "SCHEDULED",
+            Self::Broadcast => "BROADCAST",
+            Self::BroadcastCancel => "BROADCAST_CANCEL",
+            Self::Broadcasts => "BROADCASTS",
+            Self::TagsSet => "TAGS_SET",
+            Self::Tags => "TAGS",
         }
     }
 }
@@ -710,7 +743,10 @@ impl Method {
             | Self::ContactNote
             | Self::Schedule
             | Self::ScheduleEdit
-            | Self::ScheduleCancel => true,
+            | Self::ScheduleCancel
+            | Self::Broadcast
+            | Self::BroadcastCancel
+            | Self::TagsSet => true,
             Self::GroupMembers
             | Self::GroupInfo
             | Self::GroupRequests
@@ -726,7 +762,9 @@ impl Method {
             | Self::Presence
             | Self::Watch
             | Self::Contacts
-            | Self::Scheduled => false,
+            | Self::Scheduled
+            | Self::Broadcasts
+            | Self::Tags => false,
         }
     }
 }
@@ -970,6 +1008,8 @@ pub mod image_flag {
     pub const SCHEDULED: u16 = 1 << 9;
     /// A system user wrote it; set by the server.
     pub const SYSTEM: u16 = 1 << 10;
+    /// It is of a broadcast, and came to its reader alone; sender and number are those of its BROADCAST.
+    pub const BROADCAST: u16 = 1 << 11;
 }
 
 /// Tags of TLVs.

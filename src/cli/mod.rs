@@ -3,6 +3,7 @@
 //! Exit codes: 0 done, 1 refused or failed, 2 usage, 78 configuration.
 
 mod bench;
+mod broadcast;
 mod config;
 mod dev;
 mod health;
@@ -74,6 +75,8 @@ enum Command {
     Token(token::TokenArgs),
     /// Send one message and wait until it is durable
     Send(send::SendArgs),
+    /// Send one message of a system user to everybody, or to who has a tag
+    Broadcast(broadcast::BroadcastArgs),
     /// Print what a device receives, and acknowledge it
     Listen(listen::ListenArgs),
     /// Look into a data directory
@@ -98,6 +101,7 @@ pub fn run() -> Result<(), Failure> {
         Command::Config(command) => config::run(&command),
         Command::Token(args) => token::run(&args),
         Command::Send(args) => block_on(send::run(args)),
+        Command::Broadcast(args) => block_on(broadcast::run(args)),
         Command::Listen(args) => block_on(listen::run(args)),
         Command::Store(command) => store::run(&command),
         Command::Bench(args) => bench::run(args),
@@ -147,6 +151,8 @@ mod tests {
             "postrider config docs",
             "postrider token --secret-file F --user alice --device d1 --ttl 24h --tenant 3",
             "postrider send --addr 127.0.0.1:8790 --token-file F --to user:bob --text hi --json --timeout 10s",
+            "postrider broadcast --addr 127.0.0.1:8790 --token-file F --all --text hi --json",
+            "postrider broadcast --addr 127.0.0.1:8790 --token-file F --tag paid --body-file -",
             "postrider listen --addr wss://localhost:8795 --ca F --token-file F --count 3 --json",
             "postrider store check DIR",
             "postrider health --addr 127.0.0.1:8793",
@@ -156,7 +162,12 @@ mod tests {
                 panic!("{line}: {error}");
             }
         }
-        for line in ["postrider", "postrider token --user alice", "postrider token --secret-file F --user a/b"] {
+        for line in [
+            "postrider",
+            "postrider token --user alice",
+            "postrider token --secret-file F --user a/b",
+            "postrider broadcast --addr 127.0.0.1:8790 --token-file F --text hi",
+        ] {
             assert_eq!(Cli::try_parse_from(line.split(' ')).unwrap_err().exit_code(), 2, "{line}");
         }
     }

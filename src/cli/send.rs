@@ -17,7 +17,7 @@ use super::Failure;
 use crate::duration;
 
 /// How long the last words to the server may take once the message is durable.
-const GOODBYE: Duration = Duration::from_secs(1);
+pub(super) const GOODBYE: Duration = Duration::from_secs(1);
 
 /// Where the server is, and as whom.
 #[derive(Debug, Args)]
@@ -89,7 +89,7 @@ pub(super) struct SendArgs {
 
 #[derive(Debug, Args)]
 #[group(required = true, multiple = false)]
-struct BodyArgs {
+pub(super) struct BodyArgs {
     /// The message
     #[arg(long)]
     text: Option<String>,
@@ -99,7 +99,7 @@ struct BodyArgs {
 }
 
 impl BodyArgs {
-    fn read(&self) -> Result<Vec<u8>, Failure> {
+    pub(super) fn read(&self) -> Result<Vec<u8>, Failure> {
         let body = match (&self.text, &self.body_file) {
             (Some(text), _) => text.clone().into_bytes(),
             (None, Some(file)) => {
@@ -148,7 +148,8 @@ pub(super) async fn run(args: SendArgs) -> Result<(), Failure> {
             failure = watch(&mut events, &mut trouble) => Err(failure),
         }
     };
-    let sent = timeout(args.timeout, deliver).await.unwrap_or_else(|_| Err(too_late(&args, &trouble)))?;
+    let sent =
+        timeout(args.timeout, deliver).await.unwrap_or_else(|_| Err(too_late(&args.server, args.timeout, &trouble)))?;
     print(&args, &sent).map_err(|error| Failure::failed(format!("acknowledged, but not printed: {error}")))?;
     // The message is durable: a server that is slow to part changes nothing.
     let _ = timeout(GOODBYE, client.close()).await;
@@ -174,7 +175,7 @@ async fn deliver(client: &Client, to: &str, body: Vec<u8>) -> Result<Sent, Failu
 
 /// What stands between the message and its acknowledgement.
 #[derive(Default)]
-struct Trouble {
+pub(super) struct Trouble {
     /// The server has accepted a connection at some time.
     connected: bool,
     /// How the last connection ended.
@@ -182,7 +183,7 @@ struct Trouble {
 }
 
 /// Returns when there is no hope; notes what goes wrong meanwhile.
-async fn watch(events: &mut Events, trouble: &mut Trouble) -> Failure {
+pub(super) async fn watch(events: &mut Events, trouble: &mut Trouble) -> Failure {
     while let Some(event) = events.recv().await {
         match event {
             ClientEvent::Connected { .. } => trouble.connected = true,
@@ -198,15 +199,16 @@ async fn watch(events: &mut Events, trouble: &mut Trouble) -> Failure {
     Failure::failed("the client stopped")
 }
 
-fn too_late(args: &SendArgs, trouble: &Trouble) -> Failure {
+/// What is said when the server has not acknowledged it within `patience`.
+pub(super) fn too_late(server: &ServerArgs, patience: Duration, trouble: &Trouble) -> Failure {
     let because = if trouble.last.is_empty() { String::new() } else { format!(": {}", trouble.last) };
-    let private = args.server.addr.transport().is_encrypted() && args.server.ca.is_none();
+    let private = server.addr.transport().is_encrypted() && server.ca.is_none();
     let hint = match (trouble.connected, private) {
         (true, _) => "it may have been stored or not; sent again it is another message",
         (false, true) => "nothing was sent; is the server running there, or does it need --ca FILE?",
         (false, false) => "nothing was sent; is the server running there?",
     };
-    Failure::failed(format!("not acknowledged within {:?}{because}; {hint}", args.timeout))
+    Failure::failed(format!("not acknowledged within {patience:?}{because}; {hint}"))
 }
 
 fn print(args: &SendArgs, sent: &Sent) -> io::Result<()> {

@@ -104,6 +104,8 @@ impl Reader {
             Some(Method::Blocked) => answer(self.blocked(asker, fields))?,
             Some(Method::Contacts) => answer(self.contacts(asker, fields))?,
             Some(Method::Scheduled) => answer(self.scheduled(asker, fields))?,
+            Some(Method::Broadcasts) => answer(self.broadcasts(asker, fields))?,
+            Some(Method::Tags) => answer(self.tags(asker, fields))?,
             Some(Method::Usage) => answer(self.usage(asker, fields, usage, now_ms))?,
             _ => Answer::refused(Reason::UnknownMethod, "method"),
         };

@@ -2,7 +2,6 @@
 
 use bytes::Bytes;
 use postrider_protocol::packet::schedule::{self, Plan, Scheduled, ScheduledPage};
-use postrider_storage::{PartRow, StateKey, fold};
 
 use super::{
     Asker, Reader,
@@ -15,13 +14,9 @@ impl Reader {
         let (channel, after) = schedule::read_named(fields)?;
         let (mut scheduled, mut bytes) = (Vec::new(), 0);
         for (id, row) in self.lookup.scheduled(asker.tenant, &channel, &asker.user, after)? {
-            let mut parts = Vec::new();
-            for at in 0..row.parts {
-                let key = StateKey::Part(asker.user.clone(), id, at);
-                parts.extend(self.lookup.row::<PartRow>(asker.tenant, &channel, &key)?.map(|part| part.bytes));
-            }
+            let content = self.lookup.content((asker.tenant, &channel), &asker.user, (id, row.parts))?;
             // It was sent or taken away just now.
-            let Some((tlvs, body)) = fold::schedule::from_parts(&parts) else { continue };
+            let Some((tlvs, body)) = content else { continue };
             let plan = Plan { due_ms: row.due_ms, flags: row.flags, body };
             let one = Scheduled { id, plan, tlvs, refused: row.refused };
             bytes += one.bytes();

@@ -25,8 +25,8 @@ pub struct ReadRequest {
 impl ReadRequest {
     /// Reads at `now` and puts the answer into the outbox. May block on the disk.
     pub fn run(self, reader: &Reader, now: Now) {
-        let asker =
-            Asker { tenant: self.origin.tenant, user: self.origin.user.clone(), device: self.origin.device.clone() };
+        let Origin { tenant, user, device, is_system, .. } = &*self.origin;
+        let asker = Asker { tenant: *tenant, user: user.clone(), device: device.clone(), is_system: *is_system };
         let answer = match &*self.event {
             ServerEvent::List(ask) => reader.list(&asker, ask, now.wall_ms),
             ServerEvent::Sync(ask) => reader.sync(&asker, ask, now.wall_ms),

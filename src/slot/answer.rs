@@ -41,6 +41,11 @@ impl Refusal {
         Self { reason: Reason::InvalidContent, retry_after_ms: None, detail: Cow::Owned(why.to_owned()) }
     }
 
+    /// Only system users may do that.
+    pub(super) const fn only_system() -> Self {
+        Self::new(Reason::NotAllowed, "only a system user may")
+    }
+
     /// The group was dismissed.
     pub(super) const fn dismissed() -> Self {
         Self::new(Reason::Dismissed, "the group was dismissed")

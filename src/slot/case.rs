@@ -1,6 +1,6 @@
 //! One command before the owner of its slot: what it is decided on, looked up once, and what it comes to.
 
-use std::collections::BTreeSet;
+use std::collections::BTreeMap;
 use std::sync::{Arc, atomic::Ordering};
 
 use postrider_protocol::{Channel, ChannelKind, Id, Image, ImageKind, Reason, Tlvs, image_flag, tag};
@@ -101,8 +101,8 @@ impl Case<'_> {
     /// entry, and what is refused is not charged.
     fn over_quota(&self, draft: &Draft<'_>) -> Option<Refusal> {
         let (quotas, origin) = (&self.rules.quotas, self.origin);
-        // What was scheduled was charged then.
-        if !quotas.is_on() || draft.number == 0 || draft.flags & image_flag::SCHEDULED != 0 {
+        // What comes of an earlier command was charged then.
+        if !quotas.is_on() || draft.number == 0 || fold::is_of_earlier(draft.kind, draft.flags) {
             return None;
         }
         let who = Charged { tenant: origin.tenant, user: &origin.user, channel: draft.channel };
@@ -204,15 +204,9 @@ impl Case<'_> {
         if let Some(waiting) = channel.waiting.get() {
             return Ok(waiting);
         }
-        let stored = self.store.requests(self.origin.tenant, &channel.channel)?;
-        let mut waiting: BTreeSet<StateKey> = stored.into_iter().map(|(user, _)| StateKey::Request(user)).collect();
-        for (key, row) in channel.rows.of::<RequestRow>(|key| matches!(key, StateKey::Request(_))) {
-            if row.is_some() {
-                waiting.insert(key.clone());
-            } else {
-                waiting.remove(key);
-            }
-        }
+        let mut waiting: BTreeMap<Id, RequestRow> =
+            self.store.requests(self.origin.tenant, &channel.channel)?.into_iter().collect();
+        channel.rows.overlay(&mut waiting, StateKey::requested);
         channel.waiting.set(Some(waiting.len()));
         Ok(waiting.len())
     }

@@ -8,7 +8,7 @@ use std::sync::{
 use bytes::Bytes;
 use postrider_protocol::{Channel, Id, Reason, Sender, Tlvs, packet::SendPacket};
 
-use super::{act::Act, notice::Spoken};
+use super::{act::Act, broadcast::Deed, notice::Spoken};
 use crate::{outbox::Outbox, quota::Connection};
 
 /// Who asks: one authenticated connection. Shared by its session, the hub and what is on its way for it.
@@ -47,8 +47,8 @@ pub struct Origin {
 }
 
 impl Origin {
-    /// The server itself, which acts for `user` under a sender of theirs; nothing is answered.
-    pub(super) fn of_server(tenant: u32, user: Id, sender: Sender, nobody: Arc<Outbox>) -> Self {
+    /// The server itself, which acts for `user` under a sender of theirs; `outbox` gets the answers.
+    pub fn of_server(tenant: u32, user: Id, sender: Sender, outbox: Arc<Outbox>) -> Self {
         Self {
             session: 0,
             tenant,
@@ -61,7 +61,7 @@ impl Origin {
             usage: None,
             runs_on: Bytes::new(),
             sender,
-            outbox: nobody,
+            outbox,
             stuck: Stuck::default(),
             reading: AtomicBool::new(false),
             paused_until_ms: AtomicU64::new(0),
@@ -141,6 +141,15 @@ pub enum Command {
         /// What is wrong, and where.
         why: Box<str>,
     },
+    /// What the server does for a broadcast; answered by REPLY.
+    Broadcast {
+        /// Repeated in the REPLY.
+        request: u32,
+        /// The channel that decides.
+        channel: Channel,
+        /// What.
+        deed: Deed,
+    },
     /// What is not stored; not answered.
     Notice {
         /// The channel.
@@ -181,6 +190,7 @@ impl Command {
             Self::Unfit { command, .. } => command.channel(),
             Self::Send(packet) => &packet.channel,
             Self::Act { channel, .. }
+            | Self::Broadcast { channel, .. }
             | Self::Notice { channel, .. }
             | Self::Cursor { channel, .. }
             | Self::Came { channel, .. } => channel,
@@ -207,6 +217,7 @@ impl Submission {
             // It is stored by nobody.
             Command::Unfit { .. } => 0,
             Command::Send(packet) => packet.body.len(),
+            Command::Broadcast { deed: Deed::Send(it), .. } => it.body.len(),
             Command::Notice { spoken: Spoken::Signal { body, .. }, .. } => body.len(),
             _ => 0,
         };

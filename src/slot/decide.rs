@@ -16,9 +16,9 @@ use super::{
     command::{Answers, Command, Origin, Submission},
     decided::Decided,
     device::DeviceRules,
-    draft::{Draft, check_packet},
+    draft::{Draft, check_message, flags_of},
     state::Slot,
-    timers::{Timer, Timers, flags_of},
+    timers::{Timer, Timers},
     worker_of,
 };
 use crate::{
@@ -179,6 +179,9 @@ impl Decider {
             Command::Notice { channel, spoken } => self.speak(origin, channel, spoken, late)?,
             Command::Cursor { channel, seq } => self.cursor(origin, channel, *seq)?,
             Command::Came { fields, .. } => self.came(origin, fields)?,
+            Command::Broadcast { request, channel, deed } => {
+                self.broadcast(origin, channel, deed, late)?.write_reply(&mut *out, *request);
+            }
             // It is not put around itself.
             Command::Unfit { .. } => {}
         }
@@ -199,7 +202,7 @@ impl Decider {
         late: bool,
         unfit: Option<&str>,
     ) -> Result<Outcome, StoreError> {
-        if let Some(refusal) = check_packet(packet) {
+        if let Some(refusal) = check_message(packet.flags, &packet.channel, &packet.tlvs, &packet.body) {
             return Ok(Outcome::Refused(refusal));
         }
         let read = packet.tlvs.get_u64(tag::READ).unwrap_or_default();

@@ -26,6 +26,8 @@ pub struct Group {
 pub enum Audience {
     /// Both users of the person channel.
     Person,
+    /// This user, one of the person channel.
+    One(Id),
     /// These members.
     Members(Arc<Group>),
     /// The members before and after a change.
@@ -40,6 +42,7 @@ impl Audience {
     pub fn reach(&self) -> usize {
         match self {
             Self::Nobody => 0,
+            Self::One(_) => 1,
             Self::Person => 2,
             Self::Members(group) => group.members.len(),
             Self::Change(before, after) => before.members.len() + after.members.len(),
@@ -55,6 +58,7 @@ impl Audience {
                 show(&low);
                 high.filter(|high| *high != low).iter().for_each(show);
             }
+            Self::One(user) => show(user),
             Self::Members(group) => group.members.keys().for_each(show),
             Self::Change(before, after) => {
                 after.members.keys().for_each(&mut show);

@@ -65,7 +65,7 @@ impl Case<'_> {
     /// The devices of the user whose channel this is, those of removed ones too.
     pub(super) fn devices(&self) -> Result<BTreeMap<Id, DeviceRow>, StoreError> {
         let mut devices = self.store.devices(self.origin.tenant, &self.origin.user)?.into_iter().collect();
-        self.parts.channel.rows.overlay_devices(&mut devices);
+        self.parts.channel.rows.overlay(&mut devices, StateKey::device);
         Ok(devices)
     }
 

@@ -3,7 +3,7 @@
 use bytes::Bytes;
 use postrider_protocol::{
     BODY_BYTES, Channel, ChannelKind, From, Image, ImageKind, ImageView, Kind, MENTIONS, Reason, Tlvs, frame,
-    image_flag, packet::SendPacket, tag,
+    image_flag, tag,
 };
 use postrider_storage::fold;
 
@@ -49,7 +49,7 @@ impl<'a> Draft<'a> {
     pub(super) fn is_plain(&self, head: u64) -> bool {
         self.kind == ImageKind::Message.number()
             && fold::mark_of(self.read) == 0
-            && self.flags & (image_flag::THREADED | image_flag::SCHEDULED) == 0
+            && self.flags & fold::CHANGING == 0
             && (head > 0 || self.channel.kind() == ChannelKind::Group)
     }
 
@@ -100,6 +100,12 @@ impl<'a> Draft<'a> {
     }
 }
 
+/// The flags that the server sets on a message for what its TLVs say.
+pub(super) fn flags_of(tlvs: &Tlvs) -> u16 {
+    let flag = |tag, flag| if tlvs.get(tag).is_some() { flag } else { 0 };
+    flag(tag::LIFETIME_MS, image_flag::EXPIRING) | flag(tag::THREAD, image_flag::THREADED)
+}
+
 /// The flags that a client may set on a message.
 const OF_SEND: u16 = image_flag::COUNTABLE | image_flag::SILENT | image_flag::MENTION_ALL | image_flag::MENTIONS;
 
@@ -119,21 +125,21 @@ pub(super) fn check_mentions(flags: u16, tlvs: &Tlvs, channel: &Channel) -> Opti
     (count > MENTIONS).then(|| Refusal::new(Reason::Malformed, "more than 100 mentions"))
 }
 
-/// What can be refused without looking anything up.
-pub(super) fn check_packet(packet: &SendPacket) -> Option<Refusal> {
-    if packet.body.len() > BODY_BYTES {
+/// What of a message can be refused without looking anything up.
+pub(super) fn check_message(flags: u16, channel: &Channel, tlvs: &Tlvs, body: &[u8]) -> Option<Refusal> {
+    if body.len() > BODY_BYTES {
         return Some(Refusal::new(Reason::BodyTooLarge, "body over 65,536 bytes"));
     }
-    if packet.flags & !OF_SEND != 0 {
+    if flags & !OF_SEND != 0 {
         return Some(Refusal::new(Reason::Malformed, "flags"));
     }
-    let mentions = packet.flags & (image_flag::MENTIONS | image_flag::MENTION_ALL);
+    let mentions = flags & (image_flag::MENTIONS | image_flag::MENTION_ALL);
     if mentions != 0
-        && let Some(refusal) = check_mentions(packet.flags, &packet.tlvs, &packet.channel)
+        && let Some(refusal) = check_mentions(flags, tlvs, channel)
     {
         return Some(refusal);
     }
-    packet.tlvs.iter().find_map(|(tag, value)| match tag {
+    tlvs.iter().find_map(|(tag, value)| match tag {
         tag::LIFETIME_MS if value.iter().all(|&byte| byte == 0) => {
             Some(Refusal::new(Reason::Malformed, "TLV LIFETIME_MS is 1 or more"))
         }

@@ -3,6 +3,9 @@
 
 mod act;
 mod answer;
+mod broadcast;
+#[cfg(test)]
+mod broadcast_tests;
 mod case;
 mod command;
 mod cursor;
@@ -21,6 +24,7 @@ mod state;
 mod timers;
 
 pub use act::Act;
+pub use broadcast::{Announced, Deed};
 pub use command::{Answers, Command, Origin, Stuck, Submission};
 pub use decide::{Decider, MessageRules, Now, Rules};
 pub use decided::{Accepted, Audience, Decided, Group, Run};

@@ -3,7 +3,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use postrider_protocol::{Channel, Id, ImageKind, Reason, Tlvs, image_flag, packet::schedule::ScheduleId, tag};
+use postrider_protocol::{Channel, CommandId, Id, ImageKind, Reason, Tlvs, image_flag};
 use postrider_storage::{
     PartRow, ScheduledRow, StateKey, StoreError,
     fold::{
@@ -12,7 +12,14 @@ use postrider_storage::{
     },
 };
 
-use super::{answer::Refusal, case::Case, command::Origin, decide::Decider, decided::Audience, draft::Draft};
+use super::{
+    answer::Refusal,
+    case::Case,
+    command::Origin,
+    decide::Decider,
+    decided::Audience,
+    draft::{Draft, flags_of},
+};
 
 /// So many are sent in one batch: what clients ask for meanwhile has its turn between.
 const AT_ONCE: usize = 256;
@@ -27,7 +34,7 @@ pub struct Timer {
     /// Who scheduled it.
     pub user: Id,
     /// Which of theirs.
-    pub id: ScheduleId,
+    pub id: CommandId,
 }
 
 /// What waits in the slots of one owner, by time.
@@ -113,43 +120,29 @@ impl Decider {
     }
 }
 
-/// The flags that the server sets on a message for what its TLVs say.
-pub(super) fn flags_of(tlvs: &Tlvs) -> u16 {
-    let flag = |tag, flag| if tlvs.get(tag).is_some() { flag } else { 0 };
-    flag(tag::LIFETIME_MS, image_flag::EXPIRING) | flag(tag::THREAD, image_flag::THREADED)
-}
-
 impl Case<'_> {
     /// What the user has scheduled under `id` in the channel.
-    pub(super) fn scheduled(&self, id: ScheduleId) -> Result<Option<ScheduledRow>, StoreError> {
+    pub(super) fn scheduled(&self, id: CommandId) -> Result<Option<ScheduledRow>, StoreError> {
         self.row(&StateKey::Scheduled(self.origin.user.clone(), id))
     }
 
     /// How many messages the user has scheduled in the channel.
     pub(super) fn count_scheduled(&self) -> Result<usize, StoreError> {
         let (user, channel) = (&self.origin.user, &self.parts.channel);
-        let is_own = |key: &StateKey| matches!(key, StateKey::Scheduled(of, _) if of == user);
-        let stored = self.store.scheduled(self.origin.tenant, &channel.channel, user, ScheduleId::FIRST)?;
-        let mut ids: BTreeSet<StateKey> =
-            stored.into_iter().map(|(id, _)| StateKey::Scheduled(user.clone(), id)).collect();
-        for (key, row) in channel.rows.of::<ScheduledRow>(is_own) {
-            if row.is_some() {
-                ids.insert(key.clone());
-            } else {
-                ids.remove(key);
-            }
-        }
-        Ok(ids.len())
+        let stored = self.store.scheduled(self.origin.tenant, &channel.channel, user, CommandId::FIRST)?;
+        let mut scheduled: BTreeMap<CommandId, ScheduledRow> = stored.into_iter().collect();
+        channel.rows.overlay(&mut scheduled, |key| key.scheduled_by(user));
+        Ok(scheduled.len())
     }
 
     /// TLVs and body of what the user has scheduled; none when they are damaged.
-    fn content(&self, id: ScheduleId, parts: u8) -> Result<Option<(Tlvs, bytes::Bytes)>, StoreError> {
+    fn content(&self, id: CommandId, parts: u8) -> Result<Option<(Tlvs, bytes::Bytes)>, StoreError> {
         let mut all = Vec::new();
         for at in 0..parts {
             let part = self.row::<PartRow>(&StateKey::Part(self.origin.user.clone(), id, at))?;
             all.extend(part.map(|part| part.bytes));
         }
-        Ok(fold::schedule::from_parts(&all))
+        Ok(fold::parts::joined(&all))
     }
 }
 
@@ -159,7 +152,7 @@ mod tests {
 
     fn timer(user: &str) -> Timer {
         let user: Id = user.parse().unwrap();
-        Timer { tenant: 0, channel: Channel::person(&user, &user), user, id: ScheduleId::FIRST }
+        Timer { tenant: 0, channel: Channel::person(&user, &user), user, id: CommandId::FIRST }
     }
 
     #[test]

@@ -4,8 +4,10 @@
 //! and rows of different age may be folded on. An entry names only what it changes: decide sees to it that a membership
 //! entry lists nobody whom it leaves as they are, and that a reaction is not there yet.
 
+pub mod broadcast;
 mod conversation;
 mod group;
+pub mod parts;
 mod person;
 pub mod schedule;
 mod sender;
@@ -42,6 +44,10 @@ pub const DEVICE_KIND: u8 = 136;
 pub const DEVICE_REMOVED_KIND: u8 = 137;
 /// A control entry about a message that its author has scheduled: see [`schedule`].
 pub const SCHEDULE_KIND: u8 = 138;
+/// A control entry in the own channel of a system user about one of its broadcasts: see [`broadcast`].
+pub const BROADCAST_KIND: u8 = 139;
+/// A control entry in a user's own channel, by a system user, with the tags of the user.
+pub const TAGS_KIND: u8 = 140;
 /// The TLV that names a device in an entry.
 pub const DEVICE_TAG: u16 = 0x4003;
 /// Cursors that a conversation keeps; the least recently moved goes.
@@ -203,7 +209,8 @@ pub fn changed(image: &Image, read: u64) -> Vec<StateKey> {
             } else if mark_of(read) > 0 {
                 of_author(&mut keys);
             }
-            schedule::changed(image, read, &mut keys);
+            schedule::changed(image, &mut keys);
+            broadcast::changed(image, &mut keys);
             if let Some(root) = thread_of(image) {
                 keys.extend([StateKey::Target(root), StateKey::Answer(root, image.seq)]);
             }
@@ -221,7 +228,9 @@ pub fn changed(image: &Image, read: u64) -> Vec<StateKey> {
             CONVERSATION_KIND | HIDE_KIND | BLOCK_KIND => keys.push(StateKey::Conversation(author())),
             CONTACT_KIND if image.body.first() == Some(&contact::NOTE) => keys.push(StateKey::Conversation(author())),
             CONTACT_KIND => keys.extend(sides(&image.channel)),
-            SCHEDULE_KIND => schedule::changed(image, read, &mut keys),
+            SCHEDULE_KIND => schedule::changed(image, &mut keys),
+            BROADCAST_KIND => broadcast::changed(image, &mut keys),
+            TAGS_KIND => keys.push(StateKey::Tags),
             REQUEST_KIND => group::changed(image, &mut keys),
             USER_KIND | DEVICE_KIND | DEVICE_REMOVED_KIND => person::changed(image, &mut keys),
             _ => {}
@@ -256,8 +265,11 @@ pub fn apply(key: &StateKey, row: &mut Option<StateRow>, position: u64, image: &
         StateKey::Answer(..) => within(row, |row: &mut Option<_>| target::apply_answer(row, position)),
         StateKey::Scheduled(..) => within(row, |row: &mut Option<_>| schedule::apply(row, position, image)),
         StateKey::Part(_, _, at) => {
-            within(row, |row: &mut Option<_>| schedule::apply_part(row, *at, position, image));
+            within(row, |row: &mut Option<_>| parts::apply(row, *at, position, image));
         }
+        StateKey::Broadcast(id) => within(row, |row: &mut Option<_>| broadcast::apply(row, *id, position, image)),
+        StateKey::Heard(_) => within(row, |row: &mut Option<_>| broadcast::apply_heard(row, position, image)),
+        StateKey::Tags => within(row, |row: &mut Option<_>| broadcast::apply_tags(row, position, image)),
         StateKey::Pins => within(row, |row: &mut Option<_>| target::apply_pins(row, position, image)),
         StateKey::User => within(row, |row: &mut Option<_>| person::apply(row, position, image)),
         StateKey::Device(device) => {
@@ -277,8 +289,21 @@ fn within<R: crate::OfState + Clone + Into<StateRow>>(row: &mut Option<StateRow>
 #[must_use]
 pub fn changed_sender(image: &Image) -> Option<Id> {
     let is_numbered = image.sender != Sender::from_bytes([0; 8]) && image.number > 0;
-    (is_numbered && schedule::sent(image).is_none()).then(|| image.author().detached())
+    let is_numbered = is_numbered && !is_of_earlier(image.kind, image.flags);
+    is_numbered.then(|| image.author().detached())
 }
+
+/// The flags of messages whose sender and number are those of an earlier entry, which was the command.
+const OF_EARLIER: u16 = image_flag::SCHEDULED | image_flag::BROADCAST;
+
+/// Whether sender and number of an entry are those of an earlier one, which was the command.
+#[must_use]
+pub const fn is_of_earlier(kind: u8, flags: u16) -> bool {
+    kind == ImageKind::Message.number() && flags & OF_EARLIER != 0
+}
+
+/// The flags of messages that change rows, apart from [`image_flag::EXPIRING`], which a message has for itself.
+pub const CHANGING: u16 = OF_EARLIER | image_flag::THREADED;
 
 /// Whether an entry does more than to come next in its channel and to answer its command: whether it changes rows, or
 /// the number of members.
@@ -286,7 +311,7 @@ pub(crate) fn is_more_than_a_message(head: &Head<'_>, read: u64) -> bool {
     head.kind != ImageKind::Message.number()
         || mark_of(read) > 0
         || head.is_person() && head.seq == 1
-        || head.flags & (image_flag::EXPIRING | image_flag::THREADED | image_flag::SCHEDULED) != 0
+        || head.flags & (image_flag::EXPIRING | CHANGING) != 0
 }
 
 impl ChannelRow {

@@ -1,8 +1,11 @@
 //! The head of an image, borrowed: most entries are folded by it alone, without decoding what follows.
 
-use postrider_protocol::{ImageKind, Sender, image_flag};
+use postrider_protocol::Sender;
 
-use crate::entry::{CHANNEL_AT, be64};
+use crate::{
+    entry::{CHANNEL_AT, be64},
+    fold,
+};
 
 /// The fields before the TLVs, at their offsets in the image.
 #[derive(Clone, Copy, Debug)]
@@ -39,11 +42,9 @@ impl<'a> Head<'a> {
         Some(Self { kind, flags, seq, time_ms, channel, author, sender: Sender::from_bytes(*sender), number })
     }
 
-    /// Whether it came from a numbered command, and so changes the senders of its author. The number of a message that
-    /// was scheduled is that of its SCHEDULE, which was an entry itself.
+    /// Whether it came from a numbered command, and so changes the senders of its author.
     pub(crate) fn is_numbered(&self) -> bool {
-        let is_scheduled = self.kind == ImageKind::Message.number() && self.flags & image_flag::SCHEDULED != 0;
-        self.number > 0 && !is_scheduled && self.sender != Sender::from_bytes([0; 8])
+        self.number > 0 && !fold::is_of_earlier(self.kind, self.flags) && self.sender != Sender::from_bytes([0; 8])
     }
 
     /// Whether it is of a person channel.

@@ -8,6 +8,7 @@
 
 mod batch;
 mod blocks;
+mod broadcasts;
 mod check;
 mod codec;
 mod digest;
@@ -53,8 +54,9 @@ pub use memory::{Crash, MemoryDisk};
 pub use open::{Loss, Opened, Options, Progress, Recovery, SlotState, check, open, open_memory};
 pub use retain::Retention;
 pub use rows::{
-    Answer, AnswerRow, ChannelRow, Contact, ConversationRow, Cursor, DeviceRow, GroupRow, MemberRow, PartRow, PinsRow,
-    ReactionRow, RequestRow, ScheduledRow, SenderRow, SenderTable, Span, TargetRow, UserRow, Waiting,
+    Answer, AnswerRow, BroadcastRow, ChannelRow, Contact, ConversationRow, Cursor, DeviceRow, GroupRow, HeardRow,
+    MemberRow, PartRow, PinsRow, ReactionRow, RequestRow, ScheduledRow, SenderRow, SenderTable, Span, TagsRow,
+    TargetRow, UserRow, Waiting,
 };
 pub use state::{OfState, StateKey, StateRow};
 pub use store::{Found, Store};

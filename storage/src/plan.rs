@@ -36,6 +36,10 @@ pub(crate) struct Plan {
     pub times: PerSlot<u64>,
 }
 
+/// Keys of what is to be erased once an entry says so, their payloads, and whether the store had them: puts, unless an
+/// entry of the same checkpoint says so.
+type Waits = BTreeMap<Vec<u8>, (Vec<u8>, bool)>;
+
 impl Plan {
     /// Plans to put `entries` on top of what `marker` says is in `kv`; without blocks the log alone has them. `between`
     /// is called after each.
@@ -47,7 +51,7 @@ impl Plan {
         between: &mut dyn FnMut(),
     ) -> Result<Self, StoreError> {
         let mut plan = Self::default();
-        let mut rows = Touched::default();
+        let (mut rows, mut waits) = (Touched::default(), Waits::new());
         let mut layout = Layout::new(marker.next_block);
         for (slot, entries) in entries.of_slots() {
             let mut of_slot = OfSlot { kv, channels: Index::default(), users: Index::default() };
@@ -61,7 +65,7 @@ impl Plan {
                 if fold::is_more_than_a_message(&head, record.read()) {
                     let Some(found) = pending.image() else { continue };
                     for (key, place) in rows.fold(kv, record.tenant(), &pending, (&found, place))? {
-                        plan.note(kv, key, place)?;
+                        plan.note(kv, &mut waits, key, place)?;
                     }
                     plan.erase(kv, record.tenant(), &found)?;
                     image = Some(found);
@@ -76,6 +80,9 @@ impl Plan {
         }
         plan.next_block = layout.next;
         rows.finish(&mut plan);
+        for (key, (payload, was)) in waits {
+            plan.put(Table::Erase, key, payload, was);
+        }
         // In the order of keys, which is how the engine keeps them; pages come before the rows that point to them.
         let order = |table| match table {
             Some(Table::Index) => 0,
@@ -109,30 +116,27 @@ impl Plan {
 
     /// Puts a key of [`table::erase`] with the place of what is to be erased; without one it moves from where it is known
     /// to lie, as [`table::NOT_YET`].
-    fn note(&mut self, kv: &Kv, key: Vec<u8>, place: Option<Place>) -> Result<(), StoreError> {
+    fn note(&mut self, kv: &Kv, waits: &mut Waits, key: Vec<u8>, place: Option<Place>) -> Result<(), StoreError> {
         if let Some(place) = place {
             let was = kv.get(&key)?.is_some();
-            self.put(Table::Erase, key, place.encode(), was);
+            waits.insert(key, (place.encode(), was));
             return Ok(());
         }
-        let mut waits = table::erases();
-        waits.extend(table::NOT_YET.to_be_bytes());
-        waits.extend(key.get(9..).unwrap_or_default());
-        let planned = self.puts.iter().position(|(known, _)| *known == waits);
-        let payload = match planned {
-            Some(at) => {
-                self.change(Table::Erase, -1);
-                Some(self.puts.swap_remove(at).1)
+        let mut waiting = table::erases();
+        waiting.extend(table::NOT_YET.to_be_bytes());
+        waiting.extend(key.get(9..).unwrap_or_default());
+        let (payload, was) = match waits.remove(&waiting) {
+            Some((payload, was)) => (Some(payload), was),
+            None => {
+                let stored = kv.get(&waiting)?.map(|payload| payload.to_vec());
+                let was = stored.is_some();
+                (stored, was)
             }
-            None => match kv.get(&waits)? {
-                Some(payload) => {
-                    self.remove(Table::Erase, waits);
-                    Some(payload.to_vec())
-                }
-                // It was erased before, and is folded again.
-                None => None,
-            },
         };
+        if was {
+            self.remove(Table::Erase, waiting);
+        }
+        // Without one it was erased before, and is folded again.
         if let Some(payload) = payload {
             let was = kv.get(&key)?.is_some();
             self.put(Table::Erase, key, payload, was);

@@ -240,24 +240,25 @@ impl Keeper {
             return Ok(true);
         }
         let marker = materialiser.marker();
+        let (segment, now) = (marker.segment, (marker.sequence, now_ms / 1_000));
+        let is_new = std::mem::replace(&mut self.looked, now) != now;
+        // What may go goes first: under load there is always another snapshot to write.
+        if is_new
+            && self.snapshots.len() >= KEPT
+            && store.free_bytes()? >= NEEDS_BYTES
+            && let Some(number) = self.expired(segment, now_ms).map_err(StoreError::io("looking at the log"))?
+        {
+            // That is a checkpoint: the log is looked at again.
+            return self.drop_segment(materialiser, number).map(|()| true);
+        }
         let last = self.snapshots.first().map_or(self.low.first, |snapshot| snapshot.segment);
-        if marker.segment >= last.saturating_add(self.retention.snapshot_segments.max(1)) && store.space().has(0) {
-            let begun = Export::begin(&self.folder, marker, materialiser.slots(), self.snapshots.first());
+        if segment >= last.saturating_add(self.retention.snapshot_segments.max(1)) && store.space().has(0) {
+            let begun =
+                Export::begin(&self.folder, materialiser.marker(), materialiser.slots(), self.snapshots.first());
             self.export = Some(begun.map_err(StoreError::io("beginning a snapshot"))?);
             return Ok(true);
         }
-        let now = (marker.sequence, now_ms / 1_000);
-        if std::mem::replace(&mut self.looked, now) == now
-            || self.snapshots.len() < KEPT
-            || store.free_bytes()? < NEEDS_BYTES
-        {
-            return Ok(false);
-        }
-        match self.expired(materialiser.marker().segment, now_ms).map_err(StoreError::io("looking at the log"))? {
-            // That is a checkpoint: the log is looked at again.
-            Some(number) => self.drop_segment(materialiser, number).map(|()| true),
-            None => Ok(false),
-        }
+        Ok(false)
     }
 
     /// The oldest segment, if it is over a bound and may go.

@@ -3,7 +3,7 @@
 use std::collections::VecDeque;
 
 use bytes::Bytes;
-use postrider_protocol::{Id, Sender, Tlvs};
+use postrider_protocol::{CommandId, Id, Sender, Tlvs, packet::broadcast::Reach};
 
 /// What is known of a channel.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -174,11 +174,56 @@ pub struct ScheduledRow {
     pub position: u64,
 }
 
-/// A part of the content of a scheduled message.
+/// A part of the content of a message that is scheduled or broadcast.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct PartRow {
-    /// At most [`crate::fold::schedule::PART_BYTES`].
+    /// At most [`crate::fold::parts::PART_BYTES`].
     pub bytes: Bytes,
+    /// The position of the last entry it covers.
+    pub position: u64,
+}
+
+/// A broadcast of a system user, in its own channel; its content is in so many [`PartRow`]s until it has ended.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct BroadcastRow {
+    /// To whom.
+    pub reach: Reach,
+    /// Its flags, as those of SEND.
+    pub flags: u16,
+    /// How many parts its content has.
+    pub parts: u8,
+    /// The position of the entry that made it: broadcasts of one user are sent in this order.
+    pub made: u64,
+    /// The time of that entry.
+    pub made_ms: u64,
+    /// Everybody up to this one, by id, was seen to.
+    pub through: Option<Id>,
+    /// Whether it was cancelled.
+    pub is_cancelled: bool,
+    /// When it ended; 0 while it is under way.
+    pub ended_ms: u64,
+    /// How many users have it.
+    pub sent: u64,
+    /// To how many it could not be sent.
+    pub refused: u64,
+    /// The position of the last entry it covers.
+    pub position: u64,
+}
+
+/// The last broadcast of a user whose message a person channel has.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct HeardRow {
+    /// Which.
+    pub id: CommandId,
+    /// The position of the last entry it covers.
+    pub position: u64,
+}
+
+/// The tags of a user, in their own channel; none for who has none.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct TagsRow {
+    /// Ascending, each once.
+    pub tags: Vec<Id>,
     /// The position of the last entry it covers.
     pub position: u64,
 }

@@ -38,7 +38,7 @@ const HEAD: usize = 24 + 256 * SLOT_BYTES;
 /// So many are kept: the older one is for the case that the newer one is damaged.
 pub(crate) const KEPT: usize = 2;
 /// The tables of a snapshot, in the order in which they are written.
-const TABLES: [Table; 15] = Table::STATE;
+const TABLES: [Table; 18] = Table::STATE;
 /// A piece is about so long.
 const PIECE: usize = 64 << 10;
 /// Values of a snapshot that are put into a store between two syncs: it has no marker yet, and is begun again after a
@@ -197,25 +197,35 @@ impl Export {
 
     /// Writes the next piece; false once all rows are written.
     pub(crate) fn step(&mut self, kv: &Kv) -> Result<bool, StoreError> {
-        let Some((number, from)) = self.at.take() else { return Ok(false) };
-        let Some(&table) = TABLES.get(number) else { return Ok(false) };
-        let prefix = [table as u8];
-        let from = if from.is_empty() { prefix.to_vec() } else { from };
-        let (mut piece, mut next) = (Vec::with_capacity(PIECE), None);
-        kv.scan_from(&prefix, &from, &mut |key, payload| {
-            if piece.len() >= PIECE {
-                next = Some(key.to_vec());
-                return Ok(false);
+        let Some((mut number, mut from)) = self.at.take() else { return Ok(false) };
+        if number >= TABLES.len() {
+            return Ok(false);
+        }
+        let mut piece = Vec::with_capacity(PIECE);
+        while piece.len() < PIECE
+            && let Some(&table) = TABLES.get(number)
+        {
+            let prefix = [table as u8];
+            if from.is_empty() {
+                from.extend(prefix);
             }
-            let payload = exported(table, payload?)?;
-            piece.u16(u16::try_from(key.len()).unwrap_or(u16::MAX));
-            piece.u16(u16::try_from(payload.len()).unwrap_or(u16::MAX));
-            piece.raw(key);
-            piece.raw(&payload);
-            Ok(true)
-        })?;
+            let mut next = None;
+            kv.scan_from(&prefix, &from, &mut |key, payload| {
+                if piece.len() >= PIECE {
+                    next = Some(key.to_vec());
+                    return Ok(false);
+                }
+                let payload = exported(table, payload?)?;
+                piece.u16(u16::try_from(key.len()).unwrap_or(u16::MAX));
+                piece.u16(u16::try_from(payload.len()).unwrap_or(u16::MAX));
+                piece.raw(key);
+                piece.raw(&payload);
+                Ok(true)
+            })?;
+            (number, from) = next.map_or((number + 1, Vec::new()), |key| (number, key));
+        }
         self.write(&piece)?;
-        self.at = Some(next.map_or((number + 1, Vec::new()), |key| (number, key)));
+        self.at = Some((number, from));
         Ok(true)
     }
 

@@ -2,11 +2,11 @@
 //! view and materialiser keep, show and store all of them the same way.
 
 use bytes::Bytes;
-use postrider_protocol::{DecodeError, Id, Reader, Tlvs, Writer, packet::schedule::ScheduleId};
+use postrider_protocol::{CommandId, DecodeError, Id, Reader, Tlvs, Writer, packet::broadcast};
 
 use crate::{
-    AnswerRow, Contact, ConversationRow, Cursor, DeviceRow, GroupRow, MemberRow, PartRow, PinsRow, ReactionRow,
-    RequestRow, ScheduledRow, Span, StoreError, TargetRow, UserRow, Waiting,
+    AnswerRow, BroadcastRow, Contact, ConversationRow, Cursor, DeviceRow, GroupRow, HeardRow, MemberRow, PartRow,
+    PinsRow, ReactionRow, RequestRow, ScheduledRow, Span, StoreError, TagsRow, TargetRow, UserRow, Waiting,
     codec::Row,
     table::{self, Table},
 };
@@ -35,9 +35,15 @@ pub enum StateKey {
     /// An answer in the thread of a message: both seqs.
     Answer(u64, u64),
     /// A message that a user has scheduled.
-    Scheduled(Id, ScheduleId),
-    /// A part of its content.
-    Part(Id, ScheduleId, u8),
+    Scheduled(Id, CommandId),
+    /// A part of the content of what a user has scheduled, or broadcasts.
+    Part(Id, CommandId, u8),
+    /// A broadcast of the user whose channel it is.
+    Broadcast(CommandId),
+    /// The last broadcast of a user that came to the other one.
+    Heard(Id),
+    /// The tags of the user whose channel it is.
+    Tags,
 }
 
 /// A row; each tells the position it covers.
@@ -56,9 +62,42 @@ pub enum StateRow {
     Answer(AnswerRow),
     Scheduled(ScheduledRow),
     Part(PartRow),
+    Broadcast(BroadcastRow),
+    Heard(HeardRow),
+    Tags(TagsRow),
 }
 
 impl StateKey {
+    /// Whose request or invitation it is, if it is one.
+    #[must_use]
+    pub fn requested(&self) -> Option<Id> {
+        if let Self::Request(user) = self { Some(user.clone()) } else { None }
+    }
+
+    /// Which member it is, if it is one.
+    #[must_use]
+    pub fn member(&self) -> Option<Id> {
+        if let Self::Member(user) = self { Some(user.clone()) } else { None }
+    }
+
+    /// Which device it is, if it is one.
+    #[must_use]
+    pub fn device(&self) -> Option<Id> {
+        if let Self::Device(device) = self { Some(device.clone()) } else { None }
+    }
+
+    /// Which of what `user` has scheduled it is, if it is that.
+    #[must_use]
+    pub fn scheduled_by(&self, user: &Id) -> Option<CommandId> {
+        if let Self::Scheduled(of, id) = self { (of == user).then_some(*id) } else { None }
+    }
+
+    /// Which broadcast it is, if it is one.
+    #[must_use]
+    pub const fn broadcast(&self) -> Option<CommandId> {
+        if let Self::Broadcast(id) = self { Some(*id) } else { None }
+    }
+
     pub(crate) const fn table(&self) -> Table {
         match self {
             Self::Group => Table::Group,
@@ -73,6 +112,9 @@ impl StateKey {
             Self::Answer(..) => Table::Answer,
             Self::Scheduled(..) => Table::Scheduled,
             Self::Part(..) => Table::Part,
+            Self::Broadcast(_) => Table::Broadcast,
+            Self::Heard(_) => Table::Heard,
+            Self::Tags => Table::Tags,
         }
     }
 
@@ -83,8 +125,9 @@ impl StateKey {
         }
         let mut key = table::of_channel(self.table(), tenant, channel);
         match self {
-            Self::Group | Self::Pins | Self::User | Self::Conversation(_) => {}
-            Self::Member(id) | Self::Request(id) | Self::Device(id) => key.bytes8(id.as_bytes()),
+            Self::Group | Self::Pins | Self::User | Self::Tags | Self::Conversation(_) => {}
+            Self::Member(id) | Self::Request(id) | Self::Device(id) | Self::Heard(id) => key.bytes8(id.as_bytes()),
+            Self::Broadcast(id) => id.write(&mut key),
             Self::Target(seq) => key.u64(*seq),
             Self::Reaction(seq, user) => {
                 key.u64(*seq);
@@ -113,6 +156,9 @@ impl StateKey {
 pub trait OfState: Sized {
     /// The row, if it is one of this kind.
     fn of(row: &StateRow) -> Option<&Self>;
+
+    /// The position of the last entry it covers.
+    fn position(&self) -> u64;
 }
 
 macro_rules! of_state {
@@ -120,6 +166,10 @@ macro_rules! of_state {
         $(impl OfState for $row {
             fn of(row: &StateRow) -> Option<&Self> {
                 if let StateRow::$variant(row) = row { Some(row) } else { None }
+            }
+
+            fn position(&self) -> u64 {
+                self.position
             }
         }
 
@@ -153,7 +203,7 @@ macro_rules! of_state {
 of_state!(
     Group GroupRow, Pins PinsRow, User UserRow, Member MemberRow, Conversation ConversationRow, Request RequestRow,
     Device DeviceRow, Target TargetRow, Reaction ReactionRow, Answer AnswerRow,
-    Scheduled ScheduledRow, Part PartRow
+    Scheduled ScheduledRow, Part PartRow, Broadcast BroadcastRow, Heard HeardRow, Tags TagsRow
 );
 
 fn write_spans(out: &mut Vec<u8>, spans: &[Span]) {
@@ -357,6 +407,65 @@ impl Row for PartRow {
 
     fn read(r: &mut Reader) -> Result<Self, DecodeError> {
         Ok(Self { bytes: r.bytes16(usize::from(u16::MAX), "part")?, position: r.u64("position")? })
+    }
+}
+
+impl Row for BroadcastRow {
+    fn write(&self, out: &mut Vec<u8>) {
+        self.reach.write(out);
+        out.u16(self.flags);
+        out.u8(self.parts);
+        out.u64(self.made);
+        out.u64(self.made_ms);
+        out.bytes8(self.through.as_ref().map_or(&[], Id::as_bytes));
+        out.u8(u8::from(self.is_cancelled));
+        out.u64(self.ended_ms);
+        out.u64(self.sent);
+        out.u64(self.refused);
+        out.u64(self.position);
+    }
+
+    fn read(r: &mut Reader) -> Result<Self, DecodeError> {
+        Ok(Self {
+            reach: match broadcast::Reach::read(r)? {
+                broadcast::Reach::Tagged(tag) => broadcast::Reach::Tagged(tag.detached()),
+                everybody => everybody,
+            },
+            flags: r.u16("flags")?,
+            parts: r.u8("parts")?,
+            made: r.u64("made")?,
+            made_ms: r.u64("made at")?,
+            through: Id::read_optional(r, "through")?.map(|id| id.detached()),
+            is_cancelled: read_flag(r)?,
+            ended_ms: r.u64("ended at")?,
+            sent: r.u64("sent")?,
+            refused: r.u64("refused")?,
+            position: r.u64("position")?,
+        })
+    }
+}
+
+impl Row for HeardRow {
+    fn write(&self, out: &mut Vec<u8>) {
+        self.id.write(out);
+        out.u64(self.position);
+    }
+
+    fn read(r: &mut Reader) -> Result<Self, DecodeError> {
+        Ok(Self { id: CommandId::read(r)?, position: r.u64("position")? })
+    }
+}
+
+impl Row for TagsRow {
+    fn write(&self, out: &mut Vec<u8>) {
+        broadcast::write_tags(out, &self.tags);
+        out.u64(self.position);
+    }
+
+    fn read(r: &mut Reader) -> Result<Self, DecodeError> {
+        let tags =
+            (0..r.u8("tags")?).map(|_| Ok(Id::read(r, "tag")?.detached())).collect::<Result<_, DecodeError>>()?;
+        Ok(Self { tags, position: r.u64("position")? })
     }
 }
 

@@ -4,7 +4,7 @@
 use postrider_protocol::{Id, Sender, Writer};
 
 /// How many tables there are.
-pub(crate) const TABLES: usize = 21;
+pub(crate) const TABLES: usize = 24;
 
 /// A table; its number is the first byte of its keys.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -51,8 +51,14 @@ pub(crate) enum Table {
     Answer = 19,
     /// Tenant, channel, user, sender, number → a message that the user has scheduled.
     Scheduled = 20,
-    /// Tenant, channel, user, sender, number, which → a part of the content of such a message.
+    /// Tenant, channel, user, sender, number, which → a part of the content of such a message, or of a broadcast.
     Part = 21,
+    /// Tenant, channel of a system user, sender, number → a broadcast.
+    Broadcast = 22,
+    /// Tenant, channel, user → the last broadcast of the user that the other one of the channel has.
+    Heard = 23,
+    /// Tenant, channel of the user → tags.
+    Tags = 24,
 }
 
 impl Table {
@@ -78,10 +84,13 @@ impl Table {
         Self::Answer,
         Self::Scheduled,
         Self::Part,
+        Self::Broadcast,
+        Self::Heard,
+        Self::Tags,
     ];
 
     /// Those that entries are folded into and that a snapshot has, in the order in which it has them.
-    pub(crate) const STATE: [Self; 15] = [
+    pub(crate) const STATE: [Self; 18] = [
         Self::Channel,
         Self::Member,
         Self::Conversation,
@@ -92,6 +101,9 @@ impl Table {
         Self::Answer,
         Self::Scheduled,
         Self::Part,
+        Self::Broadcast,
+        Self::Heard,
+        Self::Tags,
         Self::Pins,
         Self::User,
         Self::Device,
@@ -129,6 +141,9 @@ impl Table {
             "answer",
             "scheduled",
             "part",
+            "broadcast",
+            "heard",
+            "tags",
         ];
         let number = key.first().copied().unwrap_or_default();
         NAMES.get(usize::from(number).wrapping_sub(1)).copied().unwrap_or("unknown")
@@ -163,6 +178,14 @@ pub(crate) fn indexes(tenant: u32, channel: &[u8]) -> Vec<u8> {
 pub(crate) fn index(tenant: u32, channel: &[u8], page: u64) -> Vec<u8> {
     let mut key = indexes(tenant, channel);
     key.u64(page);
+    key
+}
+
+/// The prefix of the rows of all users' own channels in `table`.
+pub(crate) fn of_own_channels(table: Table, tenant: u32) -> Vec<u8> {
+    let mut key = table.key();
+    key.u32(tenant);
+    key.u8(3);
     key
 }
 

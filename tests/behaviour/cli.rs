@@ -4,7 +4,10 @@ use std::process::Output;
 
 use serde_json::Value;
 
-use crate::harness::{Client, Place, Server, Via, channel_of, cli, group, id};
+use crate::{
+    devices::devices,
+    harness::{Client, Place, Server, Via, channel_of, cli, group, id, until},
+};
 
 fn text(bytes: &[u8]) -> String {
     String::from_utf8(bytes.to_vec()).unwrap()
@@ -106,6 +109,29 @@ fn send_exits_0_only_when_acknowledged() {
     fails(server.run(&args), 1, "an authority that nobody knows");
     server.kill();
     fails(send(&server, Via::Tcp, &alice, "user:bob", &["--text", "x", "--timeout", "1s"]), 1, "no server");
+}
+
+#[test]
+fn a_broadcast_says_how_many_have_it_and_ordinary_tokens_make_none() {
+    let server = Server::start(&[]);
+    let (news, alice) = (token(&server, "news", &["--system"]), token(&server, "alice", &[]));
+    let mut phone = Client::connect(&server, Via::Tcp, "alice", "phone");
+    until("the device", || (devices(&mut phone).len() == 1).then_some(()));
+    let addr = server.address(Via::Tcp);
+    let broadcast = |token: &str, more: &[&str]| {
+        let mut args = vec!["broadcast", "--addr", &addr, "--token-file", token, "--text", "hi all"];
+        args.extend(more);
+        server.run(&args)
+    };
+    let out = broadcast(&news, &["--all"]);
+    assert_eq!((text(&out.stdout), out.status.code()), ("1 users have it\n".into(), Some(0)), "{}", text(&out.stderr));
+    assert_eq!(&phone.recv().body[..], b"hi all");
+    let out = broadcast(&news, &["--tag", "paid", "--json"]);
+    let line: Value = serde_json::from_slice(&out.stdout).unwrap();
+    assert_eq!((line["sent"].as_u64(), line["cancelled"].as_bool()), (Some(0), Some(false)));
+    let out = broadcast(&alice, &["--all"]);
+    assert_eq!(out.status.code(), Some(1));
+    assert!(text(&out.stderr).contains("NOT_ALLOWED"), "{}", text(&out.stderr));
 }
 
 #[test]

@@ -8,13 +8,16 @@ use std::{
 };
 
 use bytes::Bytes;
+use postrider::auth::Claims;
 use postrider_protocol::{
-    Channel, Id, Image, Kind, Method, Reason, Tlvs,
+    Channel, CommandId, Id, Image, Kind, Method, Reason, Sender, SenderKind, Tlvs,
     frame::Decoder,
     image_flag,
     packet::{
-        Packet, SendPacket, SyncItem, conversation_flag,
-        schedule::{self, Plan, ScheduleId, ScheduledPage},
+        ConnectPacket, Packet, SendPacket, SyncItem,
+        broadcast::{self, Announcement, Broadcasts, Reach},
+        conversation_flag,
+        schedule::{self, Plan, ScheduledPage},
         targets,
     },
     tag,
@@ -22,7 +25,9 @@ use postrider_protocol::{
 
 use crate::{
     conversations::set,
-    harness::{Client, Place, Server, Via, channel_of, cli, ends, group, id, now_s, until},
+    harness::{
+        Client, Place, Server, Via, channel_of, claims, cli, connect_packet, ends, group, id, now_s, sign, until,
+    },
     messages::{edit, hide, pin, react, revoke},
     people::{block, profile, say},
 };
@@ -52,8 +57,8 @@ fn unhex(text: &str) -> Vec<u8> {
 fn taped(server: &Server, user: &str) -> Client {
     let mut client = Client::new(server, Via::Tcp);
     client.tape = Some(crate::harness::Tape::default());
-    let sender = postrider_protocol::Sender::request(postrider_protocol::SenderKind::Kept);
-    let connack = client.ask_in(&crate::harness::connect_packet(user, "phone", sender));
+    let sender = Sender::request(SenderKind::Kept);
+    let connack = client.ask_in(&connect_packet(user, "phone", sender));
     assert_eq!(connack.reason, Reason::Ok);
     client.sender = connack.sender;
     client.user = user.to_owned();
@@ -107,16 +112,33 @@ fn converse(alice: &mut Client, bob: &mut Client, carol: &mut Client) {
     let tape = alice.tape.take();
     until("the refusal", || {
         let reply =
-            alice.call_writing(Method::Scheduled, |out| schedule::write_named(out, &to_carol, &ScheduleId::FIRST));
+            alice.call_writing(Method::Scheduled, |out| schedule::write_named(out, &to_carol, &CommandId::FIRST));
         let page = ScheduledPage::decode(reply.fields).unwrap();
         (page.scheduled[0].refused > 0).then_some(())
     });
     alice.tape = tape;
-    ok(alice.call_writing(Method::Scheduled, |out| schedule::write_named(out, &to_carol, &ScheduleId::FIRST)));
+    ok(alice.call_writing(Method::Scheduled, |out| schedule::write_named(out, &to_carol, &CommandId::FIRST)));
     assert_eq!(alice.try_send(&channel_of("alice", "carol"), "?").reason, Reason::Blocked);
     bob.list(&Bytes::new());
     bob.sync_from(&two, 1);
     alice.ping();
+}
+
+/// A system user writes to everybody.
+fn announce(server: &Server) {
+    let token = sign(&Claims { sys: Some(true), ..claims("post", "") });
+    let packet = connect_packet("post", "desk", Sender::request(SenderKind::Kept));
+    let mut post =
+        Client::connect_by(server, Via::Tcp, "post", &ConnectPacket { token: token.into(), ..packet }).unwrap();
+    let tagging = post.call_writing(Method::TagsSet, |out| broadcast::write_tagging(out, &id("bob"), &[id("early")]));
+    assert_eq!(tagging.reason, Reason::Ok);
+    let (reach, body) = (Reach::Everybody, Bytes::from_static(b"The post office moves"));
+    let announcement = Announcement { reach, flags: image_flag::COUNTABLE, body };
+    assert_eq!(post.call_writing(Method::Broadcast, |out| announcement.write(out)).reason, Reason::Ok);
+    until("its end", || {
+        let all = Broadcasts::decode(post.call(Method::Broadcasts, Bytes::new()).fields).unwrap().0;
+        (all[0].ended_ms > 0).then_some(())
+    });
 }
 
 /// Everything that a user is told, but for what depends on the day.
@@ -125,7 +147,7 @@ fn view(server: &Server, user: &str) -> String {
     let mut out = format!("{user}\n  profile of alice {}\n", hex(profile(&mut client, "alice").as_bytes()));
     let (mut listed, _) = client.list(&Bytes::new());
     let to_carol = channel_of(user, "carol");
-    let reply = client.call_writing(Method::Scheduled, |out| schedule::write_named(out, &to_carol, &ScheduleId::FIRST));
+    let reply = client.call_writing(Method::Scheduled, |out| schedule::write_named(out, &to_carol, &CommandId::FIRST));
     let _ = writeln!(out, "  scheduled for carol {}", hex(&reply.fields));
     listed.sort_by(|one, other| one.channel.as_bytes().cmp(other.channel.as_bytes()));
     for told in listed {
@@ -193,6 +215,7 @@ fn record() {
     let mut clients = ["alice", "bob", "carol"].map(|user| taped(&server, user));
     let [alice, bob, carol] = &mut clients;
     converse(alice, bob, carol);
+    announce(&server);
     let mut text = String::new();
     for client in clients {
         for (is_said, frame) in client.tape.unwrap().frames {

@@ -14,6 +14,7 @@
 mod harness;
 
 mod bodies;
+mod broadcasts;
 mod cli;
 mod connect;
 mod contacts;

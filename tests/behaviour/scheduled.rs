@@ -2,10 +2,10 @@
 
 use bytes::Bytes;
 use postrider_protocol::{
-    Channel, Method, Reason, Tlvs, image_flag,
+    Channel, CommandId, Method, Reason, Tlvs, image_flag,
     packet::{
         CallPacket, Packet, ReplyPacket,
-        schedule::{self, Plan, ScheduleId, Scheduled, ScheduledPage},
+        schedule::{self, Plan, Scheduled, ScheduledPage},
     },
     tag,
 };
@@ -27,32 +27,32 @@ fn plan(due_ms: u64, body: &str) -> Plan {
 }
 
 /// The id of what is made, and the answer.
-fn schedule(client: &mut Client, channel: &Channel, plan: &Plan, tlvs: Tlvs) -> (ScheduleId, ReplyPacket) {
+fn schedule(client: &mut Client, channel: &Channel, plan: &Plan, tlvs: Tlvs) -> (CommandId, ReplyPacket) {
     let mut fields = Vec::new();
     schedule::write_schedule(&mut fields, channel, plan);
     let call = CallPacket { tlvs, ..client.next_call(Method::Schedule, fields.into()) };
     client.say(&Packet::Call(call.clone()));
-    (ScheduleId { sender: client.sender, number: call.number }, client.reply(call.request))
+    (CommandId { sender: client.sender, number: call.number }, client.reply(call.request))
 }
 
 #[track_caller]
-fn make(client: &mut Client, channel: &Channel, due_ms: u64, body: &str) -> ScheduleId {
+fn make(client: &mut Client, channel: &Channel, due_ms: u64, body: &str) -> CommandId {
     let (id, reply) = schedule(client, channel, &plan(due_ms, body), Tlvs::new());
     assert_eq!((reply.reason, reply.seq), (Reason::Ok, 0), "{reply:?}");
     id
 }
 
-fn replace(client: &mut Client, channel: &Channel, id: &ScheduleId, plan: &Plan) -> Reason {
+fn replace(client: &mut Client, channel: &Channel, id: &CommandId, plan: &Plan) -> Reason {
     client.call_writing(Method::ScheduleEdit, |out| schedule::write_edit(out, channel, id, plan)).reason
 }
 
-fn cancel(client: &mut Client, channel: &Channel, id: &ScheduleId) -> Reason {
+fn cancel(client: &mut Client, channel: &Channel, id: &CommandId) -> Reason {
     client.call_writing(Method::ScheduleCancel, |out| schedule::write_named(out, channel, id)).reason
 }
 
 /// Everything that the client's user has scheduled in the channel.
 fn scheduled(client: &mut Client, channel: &Channel) -> Vec<Scheduled> {
-    let (mut all, mut after) = (Vec::new(), ScheduleId::FIRST);
+    let (mut all, mut after) = (Vec::new(), CommandId::FIRST);
     loop {
         let reply = client.call_writing(Method::Scheduled, |out| schedule::write_named(out, channel, &after));
         assert_eq!(reply.reason, Reason::Ok, "{reply:?}");
@@ -171,7 +171,7 @@ fn what_could_not_be_sent_cannot_be_scheduled() {
 }
 
 /// The only one that the user has scheduled, once it was refused.
-fn refusal(client: &mut Client, channel: &Channel) -> (ScheduleId, Reason) {
+fn refusal(client: &mut Client, channel: &Channel) -> (CommandId, Reason) {
     until("the refusal", || {
         let all = scheduled(client, channel);
         let refused = Reason::from_number(all[0].refused).unwrap();

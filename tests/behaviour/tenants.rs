@@ -5,10 +5,12 @@ use std::collections::BTreeSet;
 use bytes::Bytes;
 use postrider::auth::Claims;
 use postrider_protocol::{
-    Id, Method, Reason, Sender, SenderKind, Tlvs, Writer as _,
+    CommandId, Id, Method, Reason, Sender, SenderKind, Tlvs, Writer as _,
     packet::{
-        CallPacket, ConnectPacket, MembersPage, Packet, RecvackPacket, SendPacket, groups, marks, people,
-        schedule::{self, Plan, ScheduleId},
+        CallPacket, ConnectPacket, MembersPage, Packet, RecvackPacket, SendPacket,
+        broadcast::{self, Announcement, Reach},
+        groups, marks, people,
+        schedule::{self, Plan},
         targets,
     },
     tag,
@@ -49,7 +51,7 @@ fn all(alice: &mut Client, bob: &str, name: &str) -> String {
     });
     let names: Vec<_> = devices(alice).into_iter().map(|it| (it.device, it.first_ms, it.fields)).collect();
     let said = [profile(alice, bob), profile(alice, &alice.user.clone())];
-    let named = built(|out| schedule::write_named(out, &channel_of(&alice.user, bob), &ScheduleId::FIRST));
+    let named = built(|out| schedule::write_named(out, &channel_of(&alice.user, bob), &CommandId::FIRST));
     let planned = alice.call(Method::Scheduled, named).fields;
     format!("{planned:?} {members:?} {seen:?} {names:?} {said:?} {:?} {:?}", blocked(alice), contacts(alice))
 }
@@ -63,7 +65,8 @@ fn attempts(alice: &str, bob: &str, name: &str) -> Vec<(Method, Bytes, Tlvs)> {
     let text = |user: &str| built(|out| people::write_text(out, &id(user), "text"));
     let name_tlv = Tlvs::from_pairs([(tag::NAME, &b"Mallory"[..])]);
     let none = Bytes::new;
-    let named = || built(|out| schedule::write_named(out, &channel_of(alice, bob), &ScheduleId::FIRST));
+    let named = || built(|out| schedule::write_named(out, &channel_of(alice, bob), &CommandId::FIRST));
+    let announcement = Announcement { reach: Reach::Everybody, flags: 0, body: "for all".into() };
     let cases = vec![
         (Method::GroupAdd, change(&["mallory"])),
         (Method::GroupRemove, change(&[bob])),
@@ -86,6 +89,11 @@ fn attempts(alice: &str, bob: &str, name: &str) -> Vec<(Method, Bytes, Tlvs)> {
         (Method::Thread, built(|out| targets::write_thread(out, &channel_of(alice, bob), 1, 0))),
         (Method::Scheduled, named()),
         (Method::ScheduleCancel, named()),
+        (Method::TagsSet, built(|out| broadcast::write_tagging(out, &id(alice), &[id("tag")]))),
+        (Method::Tags, built(|out| people::write_user(out, &id(alice)))),
+        (Method::Broadcast, built(|out| announcement.write(out))),
+        (Method::BroadcastCancel, built(|out| CommandId::FIRST.write(out))),
+        (Method::Broadcasts, none()),
     ];
     let mut all: Vec<_> = cases.into_iter().map(|(method, fields)| (method, fields, Tlvs::new())).collect();
     all.push((Method::ProfileSet, none(), name_tlv));

@@ -4,6 +4,7 @@
 //! `cargo test --release --test model -- --seeds N [--start S] [--seed S [--steps N]] [--verbose]`
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing, missing_docs)]
 
+mod broadcasts;
 #[path = "../sim/chance.rs"]
 #[allow(dead_code)]
 mod chance;
@@ -64,6 +65,7 @@ fn run(server: &mut Server, seed: u64, arguments: &Arguments) -> BTreeMap<&'stat
     world.check_live();
     world.compare();
     world.compare_scheduled();
+    world.compare_tags();
     world.counters
 }
 

@@ -2,8 +2,8 @@
 
 use bytes::Bytes;
 use postrider_protocol::{
-    Method, Reason, image_flag,
-    packet::schedule::{self, Plan, ScheduleId, ScheduledPage},
+    CommandId, Method, Reason, image_flag,
+    packet::schedule::{self, Plan, ScheduledPage},
 };
 
 use super::{
@@ -20,7 +20,7 @@ const LATER_MS: u64 = 300 * 86_400_000;
 pub struct Planned {
     user: User,
     place: Place,
-    id: ScheduleId,
+    id: CommandId,
     body: Vec<u8>,
 }
 
@@ -50,7 +50,7 @@ impl World<'_> {
         let (user, plan, channel) = (self.devices[at].user, self.plan(is_now), self.channel(place));
         let client = &mut self.devices[at].client;
         let reply = client.call_writing(Method::Schedule, |out| schedule::write_schedule(out, &channel, &plan));
-        let id = ScheduleId { sender: client.sender, number: client.number };
+        let id = CommandId { sender: client.sender, number: client.number };
         let planned = Planned { user, place, id, body: plan.body.to_vec() };
         if self.is_as_wanted("schedule", &planned, reply.reason, reply.seq) {
             if is_now { self.sent(at, &planned) } else { self.planned.push(planned) }
@@ -129,8 +129,8 @@ impl World<'_> {
 fn waiting(
     client: &mut super::harness::Client,
     channel: &postrider_protocol::Channel,
-) -> Vec<(ScheduleId, Vec<u8>, u16)> {
-    let first = ScheduleId::FIRST;
+) -> Vec<(CommandId, Vec<u8>, u16)> {
+    let first = CommandId::FIRST;
     let reply = client.call_writing(Method::Scheduled, |out| schedule::write_named(out, channel, &first));
     let page = ScheduledPage::decode(reply.fields).unwrap();
     assert!(!page.more);

@@ -12,10 +12,11 @@ use postrider_protocol::{
 };
 
 use super::{
+    broadcasts,
     chance::Chance,
     groups::GroupOp,
     harness::{Client, Server, Via, id, until},
-    model::{Draft, Model, Outcome, Place, Settings, User},
+    model::{Draft, Model, NEWS, Outcome, Place, Settings, User},
     scheduled::Planned,
 };
 
@@ -31,6 +32,8 @@ pub const MUST_HAPPEN: &[&str] = &[
     "schedule sent",
     "answer",
     "block",
+    "broadcast",
+    "broadcast over a crash",
     "bursts",
     "clear",
     "crashes",
@@ -63,6 +66,7 @@ pub const MUST_HAPPEN: &[&str] = &[
     "refused",
     "revoke",
     "send",
+    "tags",
 ];
 
 /// One device: its connection, and what it must have been sent since that began.
@@ -83,11 +87,20 @@ pub struct World<'a> {
     bodies: u64,
     /// What waits to be sent.
     pub planned: Vec<Planned>,
+    /// The system user's connection.
+    pub news: Client,
+    /// Of each user, by number.
+    pub tags: BTreeMap<User, BTreeSet<usize>>,
     pub is_verbose: bool,
+}
+
+fn name_of(user: User, seed: u64) -> Id {
+    id(&format!("u{user}.{seed}"))
 }
 
 impl<'a> World<'a> {
     pub fn new(server: &'a mut Server, seed: u64) -> Self {
+        let news = broadcasts::connect(server, Via::Tcp, &name_of(NEWS, seed));
         let mut world = Self {
             server,
             seed,
@@ -97,6 +110,8 @@ impl<'a> World<'a> {
             chance: Chance::stream(seed, "operations"),
             bodies: 0,
             planned: Vec::new(),
+            news,
+            tags: BTreeMap::new(),
             is_verbose: false,
         };
         for user in 0..USERS {
@@ -110,7 +125,7 @@ impl<'a> World<'a> {
 
     /// The name of a user of this seed; in the order of the numbers.
     pub fn user(&self, user: User) -> Id {
-        id(&format!("u{user}.{}", self.seed))
+        name_of(user, self.seed)
     }
 
     fn users(&self, users: &[User]) -> Vec<Id> {
@@ -130,7 +145,7 @@ impl<'a> World<'a> {
 
     pub fn place(&self, channel: &Channel) -> Option<Place> {
         let mut places: Vec<Place> = (0..GROUPS).map(Place::Group).collect();
-        places.extend((0..USERS).flat_map(|low| (low..USERS).map(move |high| Place::Person(low, high))));
+        places.extend((0..=NEWS).flat_map(|low| (low..=NEWS).map(move |high| Place::Person(low, high))));
         places.into_iter().find(|place| self.channel(*place) == *channel)
     }
 
@@ -156,6 +171,7 @@ impl<'a> World<'a> {
             1..=5 => self.disconnect(),
             6..=15 => self.burst(),
             16..=25 => self.schedule(),
+            26..=32 => self.broadcast(),
             _ => {
                 let at = self.chance.below(self.devices.len());
                 let place = self.some_place(self.devices[at].user);
@@ -169,14 +185,20 @@ impl<'a> World<'a> {
         if self.chance.one_in(2) {
             Place::Group(self.chance.below(GROUPS))
         } else {
-            Place::person(user, self.chance.below(USERS))
+            Place::person(user, self.chance.below(NEWS + 1))
         }
     }
 
-    fn crash(&mut self) {
+    pub fn crash(&mut self) {
         self.count("crashes");
         self.say(|| "kill -9".to_owned());
         self.server.crash_and_restart();
+        self.reconnect();
+    }
+
+    /// All connections are new.
+    pub fn reconnect(&mut self) {
+        self.news = broadcasts::connect(self.server, Via::Tcp, &self.user(NEWS));
         for at in 0..self.devices.len() {
             let (user, name) = (self.devices[at].user, self.devices[at].name);
             self.devices[at].client = self.connect(user, name);

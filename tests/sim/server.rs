@@ -8,6 +8,7 @@ use std::time::Duration;
 use bytes::{Buf as _, Bytes};
 use postrider::{
     auth::Verifier,
+    broadcast::Broadcasters,
     commit::Committer,
     deliver::Deliverer,
     hub::Hub,
@@ -202,6 +203,7 @@ impl Server {
             notices: Arc::clone(&notices),
             metrics: Arc::clone(&metrics),
         });
+        let told = (Arc::clone(&hub), Arc::clone(&notices), Arc::new(Broadcasters::new([].into())));
         let server = Self {
             deciders: (0..workers).map(decider).collect::<Result<_, StoreError>>()?,
             queues: vec![VecDeque::new(); workers],
@@ -209,7 +211,7 @@ impl Server {
             committer: Committer::new(log, &slots, Arc::clone(&view), Arc::clone(&metrics)),
             deliveries: VecDeque::new(),
             written: VecDeque::new(),
-            deliverer: Deliverer::new(Arc::clone(&hub), bounds, Arc::clone(&metrics), Arc::clone(&notices)),
+            deliverer: Deliverer::new(told, bounds, Arc::clone(&metrics)),
             materialiser,
             reads: Vec::new(),
             reader: Reader::new(lookup.clone(), (hub, notices), quotas, limits, metrics),

@@ -59,6 +59,15 @@ const SCHEDULE = {
 };
 
 /** @type {Record<string, Fields>} */
+const BROADCAST = {
+  broadcast: { decode: codec.decodeBroadcast, encode: ({ tag, flags, body }) => codec.encodeBroadcast(tag, flags, body) },
+  broadcast_cancel: { decode: codec.decodeBroadcastCancel, encode: ({ id }) => codec.encodeBroadcastCancel(id) },
+  broadcasts: { decode: codec.decodeBroadcasts, encode: ({ broadcasts }) => codec.encodeBroadcasts(broadcasts) },
+  tags_set: { decode: codec.decodeTagsSet, encode: ({ user, tags }) => codec.encodeTagsSet(user, tags) },
+  tags: { decode: codec.decodeTags, encode: ({ tags }) => codec.encodeTags(tags) },
+};
+
+/** @type {Record<string, Fields>} */
 const MARKS = {
   read: { decode: codec.decodeRead, encode: ({ channel, seq }) => codec.encodeRead(channel, seq) },
   view: {
@@ -104,7 +113,7 @@ const NOTICES = {
   told_requests: told(NoticeKind.REQUESTS),
 };
 
-const ALL = { ...GROUPS, ...TARGETS, ...SCHEDULE, ...MARKS, ...PEOPLE, ...NOTICES };
+const ALL = { ...GROUPS, ...TARGETS, ...SCHEDULE, ...BROADCAST, ...MARKS, ...PEOPLE, ...NOTICES };
 const GAPS = /** @type {Record<string, number>} */ (GapReason);
 /** Fields that are text here, and bytes in the vectors of groups. */
 const TEXTS = ['text', 'nickname'];

@@ -1,5 +1,7 @@
 //! Bytes and decoded values in the words of the golden vectors (protocol/vectors/README.md).
 
+#[path = "describe_broadcast.rs"]
+mod of_broadcast;
 #[path = "describe_groups.rs"]
 mod of_groups;
 #[path = "describe_schedule.rs"]
@@ -374,7 +376,10 @@ fn of_target(what: &str) -> Method {
             let items: Value = page.items.iter().map(item).collect();
             Ok((written(|out| page.write(out)), json!({ "items": items, "more": page.more })))
         },
-        _ => of_groups::method(what).or_else(|| of_schedule::method(what)).unwrap_or_else(|| people::method(what)),
+        _ => of_groups::method(what)
+            .or_else(|| of_schedule::method(what))
+            .or_else(|| of_broadcast::method(what))
+            .unwrap_or_else(|| people::method(what)),
     }
 }
 

@@ -1,11 +1,15 @@
 //! Messages that are to be sent at a given time, in the words of the golden vectors.
 
-use postrider_protocol::packet::schedule::{self, Plan, ScheduleId, Scheduled, ScheduledPage};
+use postrider_protocol::{
+    CommandId,
+    packet::schedule::{self, Plan, Scheduled, ScheduledPage},
+};
 use serde_json::{Value, json};
 
 use super::{Method, channel, hex, tlvs, written};
 
-fn id(it: &ScheduleId) -> Value {
+/// The id of what a command made.
+pub fn id(it: &CommandId) -> Value {
     json!({ "sender": hex(it.sender.as_bytes()), "number": it.number })
 }
 

@@ -2,6 +2,7 @@
 //! were checked against. `--rewrite` overrides that before a release.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing, missing_docs)]
 
+mod broadcast;
 mod describe;
 mod group_parts;
 mod malformed;

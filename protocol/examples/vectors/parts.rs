@@ -4,7 +4,7 @@ use postrider_protocol::{Channel, From, Image, Sender, Tlvs, Writer, tag};
 use serde_json::{Value, json};
 
 use crate::{
-    built, describe, frame, group_parts,
+    broadcast, built, describe, frame, group_parts,
     packets::{encoded, id, long_id, message},
     schedule, targets,
 };
@@ -208,6 +208,7 @@ pub fn methods() -> Value {
     let valid: Value = valid
         .chain(targets::valid())
         .chain(schedule::valid())
+        .chain(broadcast::valid())
         .map(|(name, what, bytes)| {
             let (again, fields) = describe::method(what)(bytes.clone().into()).unwrap();
             assert_eq!(again, bytes, "{name}");
@@ -218,6 +219,7 @@ pub fn methods() -> Value {
         .chain(malformed_people())
         .chain(targets::malformed())
         .chain(schedule::malformed())
+        .chain(broadcast::malformed())
         .map(|(name, what, bytes)| json!({ "name": name, "what": what, "hex": describe::hex(&bytes) }))
         .collect();
     json!({ "valid": valid, "malformed": malformed })

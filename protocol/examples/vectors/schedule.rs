@@ -2,8 +2,8 @@
 
 use bytes::Bytes;
 use postrider_protocol::{
-    Channel, Sender, SenderKind, Tlvs,
-    packet::schedule::{self, Plan, ScheduleId, Scheduled, ScheduledPage},
+    Channel, CommandId, Sender, SenderKind, Tlvs,
+    packet::schedule::{self, Plan, Scheduled, ScheduledPage},
     tag,
 };
 
@@ -12,9 +12,9 @@ use crate::built as written;
 /// Its name, what it is, and its bytes.
 pub type Case = (&'static str, &'static str, Vec<u8>);
 
-fn sample() -> (Channel, ScheduleId, Plan) {
+fn sample() -> (Channel, CommandId, Plan) {
     let pair = Channel::person(&"alice".parse().unwrap(), &"bob".parse().unwrap());
-    let id = ScheduleId { sender: Sender::issue(SenderKind::Kept, 0x18bc_fe56_8007), number: 7 };
+    let id = CommandId { sender: Sender::issue(SenderKind::Kept, 0x18bc_fe56_8007), number: 7 };
     (pair, id, Plan { due_ms: 1_700_000_100_000, flags: 1, body: Bytes::from_static(b"hi") })
 }
 
@@ -28,7 +28,7 @@ pub fn valid() -> Vec<Case> {
         ("schedule: hi", "schedule", written(|out| schedule::write_schedule(out, &of, &plan))),
         ("schedule edit: hi", "schedule_edit", written(|out| schedule::write_edit(out, &of, &id, &plan))),
         ("schedule cancel: 7", "schedule_named", written(|out| schedule::write_named(out, &of, &id))),
-        ("scheduled: first page", "schedule_named", written(|out| schedule::write_named(out, &of, &ScheduleId::FIRST))),
+        ("scheduled: first page", "schedule_named", written(|out| schedule::write_named(out, &of, &CommandId::FIRST))),
         ("scheduled page: none", "scheduled_page", b"\0\0\0".to_vec()),
         ("scheduled page: refused, waits, more", "scheduled_page", written(|out| page.write(out))),
     ]

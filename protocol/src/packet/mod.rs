@@ -1,5 +1,6 @@
 //! Packets: what a frame's payload says. A payload is the packet's fields in order, then TLVs, then nothing.
 
+pub mod broadcast;
 mod call;
 mod connect;
 pub mod groups;
@@ -17,6 +18,8 @@ pub mod usage;
 
 use alloc::vec::Vec;
 
+use bytes::Bytes;
+
 pub use call::{CallPacket, ReplyPacket};
 pub use connect::{ConnackPacket, ConnectPacket, Limits};
 pub use groups::MembersPage;
@@ -27,7 +30,7 @@ pub use small::{DisconnectPacket, LagPacket, RecvackPacket};
 pub use sync::{Gap, Made, Reaction, SyncItem, SyncPacket, SyncedPacket};
 pub use targets::ElementsPage;
 
-use crate::{DecodeError, Image, Kind, Reader, Reason, Tlvs, frame, frame::Frame};
+use crate::{BODY_BYTES, DecodeError, Image, Kind, Reader, Reason, Tlvs, frame, frame::Frame};
 
 /// One packet of either direction.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -141,6 +144,13 @@ fn read_recv(reader: &mut Reader) -> Result<Image, DecodeError> {
     let at = reader.position();
     let image = Image::read(reader)?;
     if image.is_public() { Ok(image) } else { Err(DecodeError::malformed("an image that is not for clients", at)) }
+}
+
+/// Takes a message's body off `reader`.
+fn read_body(reader: &mut Reader) -> Result<Bytes, DecodeError> {
+    let at = reader.position();
+    let body = reader.bytes32("body")?;
+    if body.len() > BODY_BYTES { Err(DecodeError::malformed("body over 65,536 bytes", at)) } else { Ok(body) }
 }
 
 /// Takes a reason off `reader`.

@@ -4,36 +4,8 @@ use alloc::vec::Vec;
 
 use bytes::Bytes;
 
-use super::targets::read_switch;
-use crate::{BODY_BYTES, Channel, DecodeError, Reader, Sender, Tlvs, Writer};
-
-/// A scheduled message has the sender and the number of the SCHEDULE that made it: `sender 8 · number u64`.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct ScheduleId {
-    /// The sender of the command.
-    pub sender: Sender,
-    /// Its number.
-    pub number: u64,
-}
-
-impl ScheduleId {
-    /// Before all others.
-    pub const FIRST: Self = Self { sender: Sender::from_bytes([0; 8]), number: 0 };
-
-    /// Takes one off `r`.
-    ///
-    /// # Errors
-    /// `MALFORMED` at the end of `r`.
-    pub fn read(r: &mut Reader) -> Result<Self, DecodeError> {
-        Ok(Self { sender: Sender::from_bytes(r.opaque8("sender")?), number: r.u64("number")? })
-    }
-
-    /// Appends it.
-    pub fn write(&self, out: &mut impl Writer) {
-        out.raw(self.sender.as_bytes());
-        out.u64(self.number);
-    }
-}
+use super::{read_body, targets::read_switch};
+use crate::{Channel, CommandId, DecodeError, Reader, Tlvs, Writer};
 
 /// What is to be sent, and when: `due_ms u64 · flags u16 · body bytes32`. Its TLVs are those of the CALL.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -42,19 +14,14 @@ pub struct Plan {
     pub due_ms: u64,
     /// As those of SEND.
     pub flags: u16,
-    /// At most [`BODY_BYTES`].
+    /// At most [`crate::BODY_BYTES`].
     pub body: Bytes,
 }
 
 impl Plan {
     fn read(r: &mut Reader) -> Result<Self, DecodeError> {
         let (due_ms, flags) = (r.u64("due_ms")?, r.u16("flags")?);
-        let at = r.position();
-        let body = r.bytes32("body")?;
-        if body.len() > BODY_BYTES {
-            return Err(DecodeError::malformed("body over 65,536 bytes", at));
-        }
-        Ok(Self { due_ms, flags, body })
+        Ok(Self { due_ms, flags, body: read_body(r)? })
     }
 
     fn write(&self, out: &mut impl Writer) {
@@ -85,15 +52,15 @@ pub fn write_schedule(out: &mut impl Writer, channel: &Channel, plan: &Plan) {
 ///
 /// # Errors
 /// `MALFORMED` when `fields` are not exactly that.
-pub fn read_edit(fields: Bytes) -> Result<(Channel, ScheduleId, Plan), DecodeError> {
+pub fn read_edit(fields: Bytes) -> Result<(Channel, CommandId, Plan), DecodeError> {
     let mut reader = Reader::new(fields);
-    let asked = (Channel::read_shared(&mut reader)?, ScheduleId::read(&mut reader)?, Plan::read(&mut reader)?);
+    let asked = (Channel::read_shared(&mut reader)?, CommandId::read(&mut reader)?, Plan::read(&mut reader)?);
     reader.end()?;
     Ok(asked)
 }
 
 /// Appends the fields of `SCHEDULE_EDIT`.
-pub fn write_edit(out: &mut impl Writer, channel: &Channel, id: &ScheduleId, plan: &Plan) {
+pub fn write_edit(out: &mut impl Writer, channel: &Channel, id: &CommandId, plan: &Plan) {
     write_named(out, channel, id);
     plan.write(out);
 }
@@ -102,15 +69,15 @@ pub fn write_edit(out: &mut impl Writer, channel: &Channel, id: &ScheduleId, pla
 ///
 /// # Errors
 /// `MALFORMED` when `fields` are not exactly that.
-pub fn read_named(fields: Bytes) -> Result<(Channel, ScheduleId), DecodeError> {
+pub fn read_named(fields: Bytes) -> Result<(Channel, CommandId), DecodeError> {
     let mut reader = Reader::new(fields);
-    let asked = (Channel::read_shared(&mut reader)?, ScheduleId::read(&mut reader)?);
+    let asked = (Channel::read_shared(&mut reader)?, CommandId::read(&mut reader)?);
     reader.end()?;
     Ok(asked)
 }
 
 /// Appends the fields of `SCHEDULE_CANCEL`, and of `SCHEDULED`.
-pub fn write_named(out: &mut impl Writer, channel: &Channel, id: &ScheduleId) {
+pub fn write_named(out: &mut impl Writer, channel: &Channel, id: &CommandId) {
     out.raw(channel.as_bytes());
     id.write(out);
 }
@@ -119,7 +86,7 @@ pub fn write_named(out: &mut impl Writer, channel: &Channel, id: &ScheduleId) {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Scheduled {
     /// Which.
-    pub id: ScheduleId,
+    pub id: CommandId,
     /// What, and when.
     pub plan: Plan,
     /// Its TLVs.
@@ -130,7 +97,7 @@ pub struct Scheduled {
 
 impl Scheduled {
     fn read(r: &mut Reader) -> Result<Self, DecodeError> {
-        let (id, plan) = (ScheduleId::read(r)?, Plan::read(r)?);
+        let (id, plan) = (CommandId::read(r)?, Plan::read(r)?);
         let at = r.position();
         let tlvs = Tlvs::parse(r.bytes16(crate::TLV_BYTES, "tlvs")?, at)?;
         Ok(Self { id, plan, tlvs, refused: r.u16("refused")? })

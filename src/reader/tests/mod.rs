@@ -30,7 +30,7 @@ fn user(at: usize) -> Id {
 }
 
 fn asker(at: usize) -> Asker {
-    Asker { tenant: 0, user: user(at), device: None }
+    Asker { tenant: 0, user: user(at), device: None, is_system: false }
 }
 
 /// See the module.

@@ -1,6 +1,7 @@
 //! What a changing CALL asks for: read from its fields, made an entry, decided before the owner of its slot. Each
 //! group of methods has its file; all of them pass through the same look-up, limits and fold.
 
+mod broadcast;
 mod group;
 mod mark;
 mod person;
@@ -9,9 +10,12 @@ mod target;
 #[cfg(test)]
 mod target_tests;
 
-use postrider_protocol::{Channel, DecodeError, Id, Method, Reason, Tlvs, packet::CallPacket};
+use postrider_protocol::{
+    Channel, DecodeError, Id, Method, Reason, TLV_BYTES, TLV_COUNT, Tlvs, packet::CallPacket, tag,
+};
 use postrider_storage::StoreError;
 
+use broadcast::BroadcastAct;
 use group::GroupAct;
 use mark::MarkAct;
 use person::PersonAct;
@@ -40,6 +44,8 @@ pub enum Act {
     Person(PersonAct),
     /// About what is sent at a given time.
     Schedule(ScheduleAct),
+    /// About what a system user sends to everybody.
+    Broadcast(BroadcastAct),
 }
 
 /// The entry that an act comes to when it is accepted: the same for the same fields, so that a repetition is known.
@@ -116,7 +122,11 @@ impl Act {
             Method::Schedule | Method::ScheduleEdit | Method::ScheduleCancel => {
                 ScheduleAct::read(method, call).map(|(channel, act)| (channel, Self::Schedule(act)))
             }
+            Method::Broadcast | Method::BroadcastCancel => {
+                BroadcastAct::read(method, call).map(|act| (Channel::user(user), Self::Broadcast(act)))
+            }
             Method::ProfileSet
+            | Method::TagsSet
             | Method::DeviceRemove
             | Method::Block
             | Method::ContactAsk
@@ -137,6 +147,7 @@ impl Act {
             Self::Schedule(ScheduleAct::Make(plan, tlvs) | ScheduleAct::Replace(_, plan, tlvs)) => {
                 Some((tlvs, &plan.body))
             }
+            Self::Broadcast(BroadcastAct::Make(announcement, tlvs)) => Some((tlvs, &announcement.body)),
             _ => None,
         }
     }
@@ -145,7 +156,7 @@ impl Act {
     fn asked_otherwise(&self) -> Option<Asked> {
         match self {
             Self::Group(act) => act.asked_otherwise(),
-            Self::Mark(_) | Self::Target(_) | Self::Person(_) | Self::Schedule(_) => None,
+            Self::Mark(_) | Self::Target(_) | Self::Person(_) | Self::Schedule(_) | Self::Broadcast(_) => None,
         }
     }
 
@@ -156,6 +167,7 @@ impl Act {
             Self::Target(act) => act.asked(),
             Self::Person(act) => act.asked(),
             Self::Schedule(act) => act.asked(),
+            Self::Broadcast(act) => act.asked(),
         }
     }
 
@@ -166,6 +178,7 @@ impl Act {
             Self::Target(act) => act.decide(case),
             Self::Person(act) => act.decide(case),
             Self::Schedule(act) => act.decide(case),
+            Self::Broadcast(act) => act.decide(case),
         }
     }
 }
@@ -203,6 +216,16 @@ impl Decider {
             }
         }
     }
+}
+
+/// The TLVs of a message that a CALL writes for later, beside one of the server with so many bytes. It is read when it is
+/// sent, not when it was written.
+fn tlvs_for_later(call: &CallPacket, own: usize) -> Result<Tlvs, DecodeError> {
+    let tlvs = Tlvs::from_pairs(call.tlvs.iter().filter(|&(tag, _)| tag != tag::READ));
+    if tlvs.iter().count() + 1 > TLV_COUNT || tlvs.as_bytes().len() + own > TLV_BYTES {
+        return Err(DecodeError::malformed("TLVs of a message for later", 0));
+    }
+    Ok(tlvs)
 }
 
 /// For a method that no act is known for.

@@ -4,10 +4,12 @@ use bytes::Bytes;
 use postrider_protocol::{
     AVATAR_BYTES, CUSTOM_BYTES, Channel, DESCRIPTION_BYTES, DecodeError, Id, Method, NAME_BYTES, Reason, Tlvs,
     Writer as _,
-    packet::{CallPacket, people},
+    packet::{CallPacket, broadcast, people},
     tag,
 };
-use postrider_storage::{Contact, ConversationRow, DeviceRow, StateKey, StoreError, UserRow, fold, fold::contact};
+use postrider_storage::{
+    Contact, ConversationRow, DeviceRow, StateKey, StoreError, TagsRow, UserRow, fold, fold::contact,
+};
 
 use super::{Asked, Verdict};
 use crate::slot::{answer::Refusal, case::Case, device::REMOVED};
@@ -41,6 +43,8 @@ pub enum PersonAct {
     Remove,
     /// What the user calls the contact.
     Note(Bytes),
+    /// A user gets these tags.
+    Tags(Vec<Id>),
 }
 
 impl PersonAct {
@@ -79,6 +83,10 @@ impl PersonAct {
                 let (other, note) = people::read_note(fields)?;
                 (with(&other), Self::Note(note))
             }
+            Method::TagsSet => {
+                let (user, tags) = broadcast::read_tagging(fields)?;
+                (Channel::user(&user), Self::Tags(tags))
+            }
             _ => (with(&people::read_user(fields)?), Self::Remove),
         })
     }
@@ -106,6 +114,11 @@ impl PersonAct {
             Self::Answer(true) => about(contact::ACCEPT, b""),
             Self::Answer(false) | Self::Remove => about(contact::END, b""),
             Self::Note(note) => about(contact::NOTE, note),
+            Self::Tags(tags) => {
+                let mut body = Vec::new();
+                broadcast::write_tags(&mut body, tags);
+                quiet(fold::TAGS_KIND, body)
+            }
         }
     }
 
@@ -113,6 +126,12 @@ impl PersonAct {
         match self {
             Self::Profile(_) | Self::RemoveOthers(_) => Ok(Verdict::quiet()),
             Self::RemoveDevice(device) => remove_device(case, device),
+            Self::Tags(_) if !case.origin.is_system => Ok(Refusal::only_system().into()),
+            Self::Tags(tags) => {
+                let known: Option<TagsRow> = case.row(&StateKey::Tags)?;
+                let is_so = known.map_or(tags.is_empty(), |row| row.tags == *tags);
+                Ok(if is_so { Verdict::UNCHANGED } else { Verdict::quiet() })
+            }
             _ => {
                 let Some(other) = case.other() else {
                     return Ok(Refusal::new(Reason::NotAllowed, "that is the user themselves").into());

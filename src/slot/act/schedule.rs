@@ -1,12 +1,11 @@
 //! Acts about messages that the server is to send at a given time.
 
 use postrider_protocol::{
-    Channel, DecodeError, Method, Reason, SCHEDULED, TLV_BYTES, TLV_COUNT, Tlvs,
+    Channel, CommandId, DecodeError, Method, Reason, SCHEDULED, Tlvs,
     packet::{
-        CallPacket, SendPacket,
-        schedule::{self, Plan, ScheduleId},
+        CallPacket,
+        schedule::{self, Plan},
     },
-    tag,
 };
 use postrider_storage::{
     StoreError,
@@ -16,8 +15,8 @@ use postrider_storage::{
     },
 };
 
-use super::{Asked, Verdict};
-use crate::slot::{answer::Refusal, case::Case, draft::check_packet};
+use super::{Asked, Verdict, tlvs_for_later};
+use crate::slot::{answer::Refusal, case::Case, draft::check_message};
 
 /// Nothing is scheduled for later than so long from now: 366 days.
 const AHEAD_MS: u64 = 366 * 86_400_000;
@@ -28,9 +27,9 @@ pub enum ScheduleAct {
     /// A message is scheduled, with these TLVs.
     Make(Plan, Tlvs),
     /// Another one takes the place of what was scheduled.
-    Replace(ScheduleId, Plan, Tlvs),
+    Replace(CommandId, Plan, Tlvs),
     /// It is scheduled no more.
-    Cancel(ScheduleId),
+    Cancel(CommandId),
 }
 
 impl ScheduleAct {
@@ -40,11 +39,7 @@ impl ScheduleAct {
             let (channel, id) = schedule::read_named(fields)?;
             return Ok((channel, Self::Cancel(id)));
         }
-        // It is read when it is sent, not when it was written.
-        let tlvs = Tlvs::from_pairs(call.tlvs.iter().filter(|&(tag, _)| tag != tag::READ));
-        if tlvs.iter().count() + 1 > TLV_COUNT || tlvs.as_bytes().len() + ORDER_BYTES > TLV_BYTES {
-            return Err(DecodeError::malformed("TLVs of a scheduled message", 0));
-        }
+        let tlvs = tlvs_for_later(call, ORDER_BYTES)?;
         if method == Method::ScheduleEdit {
             let (channel, id, plan) = schedule::read_edit(fields)?;
             return Ok((channel, Self::Replace(id, plan, tlvs)));
@@ -59,31 +54,28 @@ impl ScheduleAct {
             (Ordered { due_ms, flags, ..Ordered::about(order, id) }.with(tlvs), plan.body.to_vec())
         });
         let (tlvs, body) = match self {
-            Self::Make(plan, tlvs) => content(Order::Make, ScheduleId::FIRST, plan, tlvs),
+            Self::Make(plan, tlvs) => content(Order::Make, CommandId::FIRST, plan, tlvs),
             Self::Replace(id, plan, tlvs) => content(Order::Replace, *id, plan, tlvs),
             Self::Cancel(id) => (Ordered::about(Order::End, *id).with(&Tlvs::new()), Vec::new()),
         };
         Asked { kind, tlvs, body }
     }
 
-    /// What it adds is how many parts there were.
     pub(super) fn decide(&self, case: &mut Case<'_>) -> Result<Verdict, StoreError> {
-        let parts = match self {
-            Self::Make(..) => None,
-            Self::Replace(id, ..) | Self::Cancel(id) => match case.scheduled(*id)? {
-                Some(row) => Some(row.parts),
-                None => return Ok(Refusal::new(Reason::NoTarget, "no such message is scheduled").into()),
-            },
-        };
+        if let Self::Replace(id, ..) | Self::Cancel(id) = self
+            && case.scheduled(*id)?.is_none()
+        {
+            return Ok(Refusal::new(Reason::NoTarget, "no such message is scheduled").into());
+        }
         if let Self::Make(plan, tlvs) | Self::Replace(_, plan, tlvs) = self
             && let Some(refusal) = refuse(case, plan, tlvs)?
         {
             return Ok(refusal.into());
         }
-        if parts.is_none() && case.count_scheduled()? >= SCHEDULED {
+        if matches!(self, Self::Make(..)) && case.count_scheduled()? >= SCHEDULED {
             return Ok(Refusal::new(Reason::TooMany, "100 messages are scheduled").into());
         }
-        Ok(Verdict::quiet_with(parts.unwrap_or_default().into()))
+        Ok(Verdict::quiet())
     }
 }
 
@@ -93,15 +85,7 @@ fn refuse(case: &mut Case<'_>, plan: &Plan, tlvs: &Tlvs) -> Result<Option<Refusa
         // By then nobody vouches for it.
         return Ok(Some(Refusal::new(Reason::NotAllowed, "a system user schedules nothing")));
     }
-    let packet = SendPacket {
-        number: 1,
-        oldest: 1,
-        channel: case.parts.channel.channel.clone(),
-        flags: plan.flags,
-        body: plan.body.clone(),
-        tlvs: tlvs.clone(),
-    };
-    if let Some(refusal) = check_packet(&packet) {
+    if let Some(refusal) = check_message(plan.flags, &case.parts.channel.channel, tlvs, &plan.body) {
         return Ok(Some(refusal));
     }
     if plan.due_ms > case.now.wall_ms.saturating_add(AHEAD_MS) {

@@ -6,15 +6,20 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use bytes::Bytes;
 use postrider_protocol::{
-    Channel, From, Id, Image, ImageKind, ImageView, Sender, SenderKind, Tlvs, Writer as _, image_flag,
-    packet::{groups, schedule::ScheduleId},
+    Channel, CommandId, From, Id, Image, ImageKind, ImageView, Sender, SenderKind, Tlvs, Writer as _, image_flag,
+    packet::{
+        broadcast::{self, Reach},
+        groups,
+    },
     tag,
 };
 use postrider_storage::{
     AuthorSieve, ChannelRow, Crash, Digest, Entry, Found, Locator, MemoryDisk, OfState as _, OpenError, Opened,
     Options, Placed, ReactionRow, SLOTS, SenderTable, StateKey, StateRow, Store, TargetRow, Ticket,
     fold::{
-        self, request,
+        self,
+        broadcast::Step,
+        request,
         schedule::{Order, Ordered},
     },
     open, open_memory,
@@ -30,11 +35,6 @@ pub fn options(path: impl Into<std::path::PathBuf>) -> Options {
         ballast_bytes: 0,
         ..Options::new(path)
     }
-}
-
-/// In how many parts a content of this body, without TLVs, lies.
-fn parts(body: &[u8]) -> u8 {
-    u8::try_from((2 + body.len()).div_ceil(fold::schedule::PART_BYTES)).unwrap()
 }
 
 pub fn id(text: &str) -> Id {
@@ -53,8 +53,12 @@ pub struct Truth {
     pub clock: u64,
     /// What was taken back, with its edits: it may be erased or not yet.
     pub erased: BTreeSet<(Channel, u64)>,
-    /// What is scheduled: whose, where, which, in how many parts, and its body.
-    pub planned: Vec<(Id, Channel, ScheduleId, u8, Vec<u8>)>,
+    /// What is scheduled: whose, where, which, and its body.
+    pub planned: Vec<(Id, Channel, CommandId, Vec<u8>)>,
+    /// Broadcasts under way: whose, which, and the body.
+    pub announced: Vec<(Id, CommandId, Vec<u8>)>,
+    /// The last one that ended, whose row is still there.
+    pub ended: Option<(Id, CommandId)>,
 }
 
 impl Truth {
@@ -230,6 +234,7 @@ impl Truth {
         };
         match c {
             10 if dice.is_multiple_of(3) => self.schedule(dice / 833, &user, &channel),
+            10 if dice % 3 == 1 => self.broadcast(dice / 833, &user, &other),
             0 if self.head(&group) == 0 => group_kind(self, ImageKind::GroupCreated, &[]),
             1 if self.head(&group) > 0 && !member(self, &other) => {
                 group_kind(self, ImageKind::MembersJoined, std::slice::from_ref(&other))
@@ -283,39 +288,74 @@ impl Truth {
         let body = vec![b's'; (dice % 9_000) as usize];
         let at = usize::try_from(dice).unwrap() % self.planned.len().max(1);
         if self.planned.is_empty() || dice.is_multiple_of(3) {
-            let order = Ordered { due_ms: dice, ..Ordered::about(Order::Make, ScheduleId::FIRST) };
+            let order = Ordered { due_ms: dice, ..Ordered::about(Order::Make, CommandId::FIRST) };
             let placed = self.decide_with(fold::SCHEDULE_KIND, 0, user, channel, order.with(&Tlvs::new()), &body, 0);
             let image = placed.entry.image().unwrap();
-            let id = ScheduleId { sender: image.sender, number: image.number };
-            self.planned.push((user.clone(), channel.clone(), id, parts(&body), body));
+            let id = CommandId { sender: image.sender, number: image.number };
+            self.planned.push((user.clone(), channel.clone(), id, body));
             return placed;
         }
-        let (user, channel, id, before, old) = self.planned[at].clone();
+        let (user, channel, id, old) = self.planned[at].clone();
         let order = match dice % 5 {
             0 => Order::Replace,
             1 => Order::Refuse,
             2 => Order::End,
             _ => {
                 self.planned.swap_remove(at);
-                return self.sent(&user, &channel, id, &old);
+                return self.sent(image_flag::SCHEDULED, &user, &channel, id, &old);
             }
         };
         let ordered = Ordered { due_ms: dice, refused: 24, ..Ordered::about(order, id) };
         let body = if order == Order::Replace { body } else { Vec::new() };
         match order {
             Order::End => _ = self.planned.swap_remove(at),
-            Order::Replace => self.planned[at] = (user.clone(), channel.clone(), id, parts(&body), body.clone()),
+            Order::Replace => self.planned[at] = (user.clone(), channel.clone(), id, body.clone()),
             _ => {}
         }
         let tlvs = ordered.with(&Tlvs::new());
-        self.decide_with(fold::SCHEDULE_KIND, 0, &user, &channel, tlvs, &body, before.into())
+        self.decide_with(fold::SCHEDULE_KIND, 0, &user, &channel, tlvs, &body, 0)
     }
 
-    /// What was scheduled is a message now.
-    fn sent(&mut self, user: &Id, channel: &Channel, id: ScheduleId, body: &[u8]) -> Placed {
+    /// Something about a broadcast, or tags.
+    fn broadcast(&mut self, dice: u64, user: &Id, other: &Id) -> Placed {
+        let body = vec![b'b'; (dice % 9_000) as usize];
+        let kind = fold::BROADCAST_KIND;
+        if dice.is_multiple_of(7) {
+            let mut tags = Vec::new();
+            let tag: Id = "tag".parse().unwrap();
+            broadcast::write_tags(&mut tags, if dice.is_multiple_of(2) { std::slice::from_ref(&tag) } else { &[] });
+            return self.decide(fold::TAGS_KIND, user, &Channel::user(other), Tlvs::new(), &tags, 0);
+        }
+        if self.announced.is_empty() || dice.is_multiple_of(4) {
+            let step = Step::Make { flags: 1, reach: Reach::Everybody };
+            let placed = self.decide(kind, user, &Channel::user(user), step.with(&Tlvs::new()), &body, 0);
+            let image = placed.entry.image().unwrap();
+            self.announced.push((user.clone(), CommandId { sender: image.sender, number: image.number }, body));
+            return placed;
+        }
+        let at = usize::try_from(dice).unwrap() % self.announced.len();
+        let (user, id, body) = self.announced[at].clone();
+        let step = match dice % 5 {
+            0 => Step::Cancel(id),
+            1 => Step::Send { id, through: other.clone(), sent: dice, refused: 1 },
+            2 => {
+                self.announced.swap_remove(at);
+                let forgotten = self.ended.replace((user.clone(), id)).filter(|(of, _)| *of == user).map(|(_, id)| id);
+                Step::End { id, forgotten }
+            }
+            _ => {
+                let channel = Channel::person(&user, other);
+                return self.sent(image_flag::BROADCAST | image_flag::SYSTEM, &user, &channel, id, &body);
+            }
+        };
+        self.decide(kind, &user, &Channel::user(&user), step.with(&Tlvs::new()), &[], 0)
+    }
+
+    /// What was an entry before is a message now.
+    fn sent(&mut self, flags: u16, user: &Id, channel: &Channel, id: CommandId, body: &[u8]) -> Placed {
         self.clock += 1;
         let (seq, time_ms, author) = (self.head(channel) + 1, 1_000_000 + self.clock, From::of(user, channel));
-        let (kind, flags, sender, number) = (1, image_flag::SCHEDULED, id.sender, id.number);
+        let (kind, sender, number) = (1, id.sender, id.number);
         let (tlvs, from) = (&Tlvs::new(), &author);
         let mut bytes = Vec::new();
         let head_len =
