@@ -128,9 +128,7 @@ impl World {
     }
 
     fn connect(&mut self, shared: &Arc<Shared>, number: u32, group: bool) {
-        let iat = NOW.wall_ms / 1_000;
-        let claims =
-            Claims { sub: user(number).to_string(), dev: None, ten: None, sys: None, iat, exp: iat + 3_600, nbf: None };
+        let claims = Claims::new(user(number).to_string(), NOW.wall_ms / 1_000, Duration::from_secs(3_600));
         let connect = Packet::Connect(ConnectPacket {
             version_min: VERSION,
             version_max: VERSION,

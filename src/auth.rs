@@ -62,6 +62,15 @@ pub struct Claims {
     pub nbf: Option<u64>,
 }
 
+impl Claims {
+    /// That of the user alone, issued at `iat` and good for `ttl`.
+    #[must_use]
+    pub fn new(user: impl Into<String>, iat: u64, ttl: Duration) -> Self {
+        let exp = iat.saturating_add(ttl.as_secs());
+        Self { sub: user.into(), dev: None, ten: None, sys: None, iat, exp, nbf: None }
+    }
+}
+
 /// Who a genuine, current token stands for.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Identity {

@@ -9,7 +9,7 @@ const SECRET: &[u8] = b"kJ8#mQ2z!pL5vR9t@wX3yB6nC1dF4gH7";
 const OTHER: &[u8] = b"7Hg4Fd1Cn6By3Xw@t9Rv5Lp!z2Qm#8Jk";
 
 fn claims() -> Claims {
-    Claims { sub: "alice".into(), dev: None, ten: None, sys: None, iat: NOW - 10, exp: NOW + 3_600, nbf: None }
+    Claims::new("alice", NOW - 10, Duration::from_secs(3_610))
 }
 
 fn verifier() -> Verifier {

@@ -65,7 +65,7 @@ export class Messages {
   /** The pinned messages, ascending. @param {Channel} channel @returns {Promise<Image[]>} */
   async pins(channel) {
     const items = await this.#elements(Method.PINS, (after) => encodePinsQuery(channel, after));
-    return this.#caller.told(channel, items).flatMap((item) => ('image' in item ? [item.image] : []));
+    return this.#images(channel, items);
   }
 
   /** The versions of a message, as it was sent first. @param {Channel} channel @param {number} seq @returns {Promise<Image[]>} */
@@ -82,8 +82,7 @@ export class Messages {
    */
   async thread(channel, root, before = 0) {
     const { items, more } = decodeElementsPage(await this.#caller.ask(Method.THREAD, encodeThreadQuery(channel, root, before)));
-    const images = this.#caller.told(channel, items).flatMap((item) => ('image' in item ? [item.image] : []));
-    return { images, more };
+    return { images: this.#images(channel, items), more };
   }
 
   /**
@@ -106,6 +105,11 @@ export class Messages {
   /** How much is unread in all conversations together, but muted and hidden ones. */
   async badge() {
     return decodeBadge(await this.#caller.ask(Method.BADGE, new Uint8Array(0)));
+  }
+
+  /** The images among elements, with what was made of them. @param {Channel} channel @param {import('./elements.js').SyncItem[]} items */
+  #images(channel, items) {
+    return this.#caller.told(channel, items).flatMap((item) => ('image' in item ? [item.image] : []));
   }
 
   /** @param {number} method @param {(after: number) => Uint8Array} query */

@@ -1,5 +1,7 @@
 //! `postrider bench`: the load generator, with tokens of its own making.
 
+use std::time::Duration;
+
 use clap::Args;
 use postrider_load::{Options, Target};
 
@@ -7,7 +9,7 @@ use super::{Failure, now_s};
 use crate::auth::{Claims, mint, read_secret};
 
 /// Tokens live longer than any run.
-const TTL_S: u64 = 86_400;
+const TTL: Duration = Duration::from_secs(86_400);
 
 #[derive(Debug, Args)]
 pub(super) struct BenchArgs {
@@ -25,18 +27,7 @@ pub(super) fn run(args: BenchArgs) -> Result<(), Failure> {
         _ => Vec::new(),
     };
     let iat = now_s();
-    let token = |user: &str| {
-        let claims = Claims {
-            sub: user.to_owned(),
-            dev: None,
-            ten: None,
-            sys: None,
-            iat,
-            exp: iat.saturating_add(TTL_S),
-            nbf: None,
-        };
-        mint(&secret, None, &claims)
-    };
+    let token = |user: &str| mint(&secret, None, &Claims::new(user, iat, TTL));
     let report = postrider_load::run(options.clone(), &token).map_err(Failure::failed)?;
     if options.json {
         println!("{}", serde_json::to_string(&report).map_err(Failure::failed)?);

@@ -19,7 +19,7 @@ use crate::{
 };
 
 /// The tokens in files live so long; each start makes new ones.
-const TTL_S: u64 = 30 * 86_400;
+const TTL: Duration = Duration::from_secs(30 * 86_400);
 /// How often the start is looked after.
 const GLANCE: Duration = Duration::from_millis(100);
 /// A start that takes longer than this is told of no more.
@@ -140,16 +140,8 @@ fn write_tokens(dir: &Path, config: &Config) -> Result<Vec<(String, PathBuf)>, F
     let iat = now_s();
     let mut files = Vec::new();
     for user in DEV_USERS {
-        let ttl = TTL_S.min(config.auth.jwt.max_ttl.as_secs());
-        let claims = Claims {
-            sub: user.to_owned(),
-            dev: Some("cli".to_owned()),
-            ten: None,
-            sys: None,
-            iat,
-            exp: iat + ttl,
-            nbf: None,
-        };
+        let ttl = TTL.min(config.auth.jwt.max_ttl);
+        let claims = Claims { dev: Some("cli".to_owned()), ..Claims::new(user, iat, ttl) };
         let token = mint(&secret, None, &claims).map_err(Failure::failed)?;
         let path = dir.join(format!("{user}.token"));
         write_private(&path, &token).map_err(Failure::failed)?;

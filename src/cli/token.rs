@@ -43,13 +43,10 @@ pub(super) fn run(args: &TokenArgs) -> Result<(), Failure> {
     let secret = read_secret(&args.secret_file).map_err(Failure::config)?;
     let iat = now_s();
     let claims = Claims {
-        sub: args.user.to_string(),
         dev: Some(args.device.to_string()),
         ten: (args.tenant != 0).then_some(args.tenant),
         sys: args.system.then_some(true),
-        iat,
-        exp: iat.saturating_add(args.ttl.as_secs()),
-        nbf: None,
+        ..Claims::new(args.user.to_string(), iat, args.ttl)
     };
     println!("{}", mint(&secret, args.kid.as_deref(), &claims).map_err(Failure::failed)?);
     Ok(())

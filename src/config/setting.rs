@@ -10,7 +10,7 @@ use std::{
     time::Duration,
 };
 
-use toml::Value;
+use toml::{Table, Value};
 
 /// One value of the configuration.
 pub trait Setting: Sized {
@@ -214,17 +214,45 @@ impl Setting for Option<SocketAddr> {
 impl Setting for Vec<String> {
     const KIND: &'static str = "a list like [\"a\", \"b\"]; in text a,b";
     fn from_text(text: &str) -> Result<Self, String> {
-        Ok(text.split(',').map(str::trim).filter(|part| !part.is_empty()).map(str::to_owned).collect())
+        from_parts(text, |part| Ok(part.to_owned()))
     }
     fn from_value(value: &Value) -> Result<Self, String> {
-        let list = value.as_array().ok_or_else(|| expected(Self::KIND, value))?;
-        let text = |value: &Value| value.as_str().map(str::to_owned).ok_or_else(|| expected("a string", value));
-        list.iter().map(text).collect()
+        from_list(value, Self::KIND, |value| {
+            value.as_str().map(str::to_owned).ok_or_else(|| expected("a string", value))
+        })
     }
     fn show(&self) -> String {
-        let parts: Vec<String> = self.iter().map(|part| quoted(part)).collect();
-        format!("[{}]", parts.join(", "))
+        show_list(self, |part| quoted(part))
     }
+}
+
+/// What the parts of a list in text come to, which commas part; those without anything are passed over.
+fn from_parts<T, All: FromIterator<T>>(text: &str, one: impl FnMut(&str) -> Result<T, String>) -> Result<All, String> {
+    text.split(',').map(str::trim).filter(|part| !part.is_empty()).map(one).collect()
+}
+
+/// What the elements of a list come to.
+fn from_list<T>(value: &Value, kind: &str, one: impl FnMut(&Value) -> Result<T, String>) -> Result<Vec<T>, String> {
+    value.as_array().ok_or_else(|| expected(kind, value))?.iter().map(one).collect()
+}
+
+fn show_list<T>(all: &[T], one: impl FnMut(&T) -> String) -> String {
+    format!("[{}]", all.iter().map(one).collect::<Vec<_>>().join(", "))
+}
+
+/// A table with no keys but `known`; `what` is for the error.
+fn table_of<'a>(value: &'a Value, kind: &str, what: &str, known: &[&str]) -> Result<&'a Table, String> {
+    let table = value.as_table().ok_or_else(|| expected(kind, value))?;
+    match table.keys().find(|key| !known.contains(&key.as_str())) {
+        Some(unknown) => Err(format!("{what} has {}, not {unknown:?}", known.join(", "))),
+        None => Ok(table),
+    }
+}
+
+/// The text of a key, which may not be empty.
+fn text_of<'a>(table: &'a Table, key: &str, what: &str) -> Result<&'a str, String> {
+    let text = table.get(key).and_then(Value::as_str).filter(|text| !text.is_empty());
+    text.ok_or_else(|| format!("{what} needs the string {key}"))
 }
 
 /// A key of tokens by its `kid`.
@@ -238,38 +266,27 @@ pub struct NamedKey {
 
 impl NamedKey {
     fn from_table(value: &Value) -> Result<Self, String> {
-        let table = value.as_table().ok_or_else(|| expected(Vec::<Self>::KIND, value))?;
-        if let Some(unknown) = table.keys().find(|key| !matches!(key.as_str(), "kid" | "secret_file")) {
-            return Err(format!("a key has kid and secret_file, not {unknown:?}"));
-        }
-        let text = |name: &str| table.get(name).and_then(Value::as_str).filter(|text| !text.is_empty());
-        match (text("kid"), text("secret_file")) {
-            (Some(kid), Some(file)) => Ok(Self { kid: kid.to_owned(), secret_file: file.into() }),
-            _ => Err("a key needs the strings kid and secret_file".to_owned()),
-        }
+        let table = table_of(value, Vec::<Self>::KIND, "a key", &["kid", "secret_file"])?;
+        let text = |key| text_of(table, key, "a key");
+        Ok(Self { kid: text("kid")?.to_owned(), secret_file: text("secret_file")?.into() })
     }
 }
 
 impl Setting for Vec<NamedKey> {
     const KIND: &'static str = "a list like [{ kid = \"k1\", secret_file = \"k1.secret\" }]; in text k1=k1.secret,…";
     fn from_text(text: &str) -> Result<Self, String> {
-        let key = |part: &str| match part.trim().split_once('=') {
+        from_parts(text, |part| match part.split_once('=') {
             Some((kid, file)) if !kid.is_empty() && !file.is_empty() => {
                 Ok(NamedKey { kid: kid.to_owned(), secret_file: file.into() })
             }
             _ => Err(format!("expected KID=FILE, found {part:?}")),
-        };
-        text.split(',').filter(|part| !part.trim().is_empty()).map(key).collect()
+        })
     }
     fn from_value(value: &Value) -> Result<Self, String> {
-        let list = value.as_array().ok_or_else(|| expected(Self::KIND, value))?;
-        list.iter().map(NamedKey::from_table).collect()
+        from_list(value, Self::KIND, NamedKey::from_table)
     }
     fn show(&self) -> String {
-        let key =
-            |key: &NamedKey| format!("{{ kid = {}, secret_file = {} }}", quoted(&key.kid), key.secret_file.show());
-        let parts: Vec<String> = self.iter().map(key).collect();
-        format!("[{}]", parts.join(", "))
+        show_list(self, |key| format!("{{ kid = {}, secret_file = {} }}", quoted(&key.kid), key.secret_file.show()))
     }
 }
 
@@ -286,26 +303,18 @@ pub struct Schema {
 
 impl Schema {
     fn from_table(value: &Value) -> Result<Self, String> {
-        let table = value.as_table().ok_or_else(|| expected(Vec::<Self>::KIND, value))?;
-        if let Some(unknown) = table.keys().find(|key| !matches!(key.as_str(), "tenant" | "content_type" | "file")) {
-            return Err(format!("a schema has tenant, content_type and file, not {unknown:?}"));
-        }
-        let text = |name: &str| table.get(name).and_then(Value::as_str).filter(|text| !text.is_empty());
+        let table = table_of(value, Vec::<Self>::KIND, "a schema", &["tenant", "content_type", "file"])?;
+        let text = |key| text_of(table, key, "a schema");
         let tenant = table.get("tenant").map_or(Ok(0), u32::from_value)?;
-        match (text("content_type"), text("file")) {
-            (Some(content_type), Some(file)) => {
-                Ok(Self { tenant, content_type: content_type.to_owned(), file: file.into() })
-            }
-            _ => Err("a schema needs the strings content_type and file".to_owned()),
-        }
+        Ok(Self { tenant, content_type: text("content_type")?.to_owned(), file: text("file")?.into() })
     }
 }
 
 impl Setting for Vec<Schema> {
     const KIND: &'static str = "a list like [{ tenant = 0, content_type = \"app/order\", file = \"order.json\" }]; in text 0:app/order=order.json,…";
     fn from_text(text: &str) -> Result<Self, String> {
-        let schema = |part: &str| {
-            let parts = part.trim().split_once('=').and_then(|(of, file)| Some((of.split_once(':')?, file)));
+        from_parts(text, |part| {
+            let parts = part.split_once('=').and_then(|(of, file)| Some((of.split_once(':')?, file)));
             match parts {
                 Some(((tenant, content_type), file)) if !content_type.is_empty() && !file.is_empty() => {
                     let (tenant, content_type) = (u32::from_text(tenant)?, content_type.to_owned());
@@ -313,20 +322,16 @@ impl Setting for Vec<Schema> {
                 }
                 _ => Err(format!("expected TENANT:TYPE=FILE, found {part:?}")),
             }
-        };
-        text.split(',').filter(|part| !part.trim().is_empty()).map(schema).collect()
+        })
     }
     fn from_value(value: &Value) -> Result<Self, String> {
-        let list = value.as_array().ok_or_else(|| expected(Self::KIND, value))?;
-        list.iter().map(Schema::from_table).collect()
+        from_list(value, Self::KIND, Schema::from_table)
     }
     fn show(&self) -> String {
-        let one = |it: &Schema| {
+        show_list(self, |it| {
             let (of, file) = (quoted(&it.content_type), it.file.show());
             format!("{{ tenant = {}, content_type = {of}, file = {file} }}", it.tenant)
-        };
-        let parts: Vec<String> = self.iter().map(one).collect();
-        format!("[{}]", parts.join(", "))
+        })
     }
 }
 
@@ -342,13 +347,11 @@ pub struct Platform {
 impl Setting for Vec<Platform> {
     const KIND: &'static str = "a table like { ios = 1, web = 3 }; in text ios=1,web=3";
     fn from_text(text: &str) -> Result<Self, String> {
-        let platform = |part: &str| match part.trim().split_once('=') {
+        // As a table has them: each once, ascending.
+        let table: BTreeMap<_, _> = from_parts(text, |part| match part.split_once('=') {
             Some((name, most)) if !name.is_empty() => Ok((name.trim().to_owned(), u32::from_text(most)?)),
             _ => Err(format!("expected PLATFORM=NUMBER, found {part:?}")),
-        };
-        let parts = text.split(',').filter(|part| !part.trim().is_empty()).map(platform);
-        // As a table has them: each once, ascending.
-        let table: BTreeMap<_, _> = parts.collect::<Result<_, String>>()?;
+        })?;
         Ok(table.into_iter().map(|(name, most)| Platform { name, most }).collect())
     }
     fn from_value(value: &Value) -> Result<Self, String> {

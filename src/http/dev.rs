@@ -38,16 +38,7 @@ impl Tokens {
         let file = self.secret_file.as_deref().ok_or("no secret\n")?;
         let secret = read_secret(file).map_err(|_| "the secret cannot be read\n")?;
         let now = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default().as_secs();
-        let claims = Claims {
-            sub: user.to_owned(),
-            dev: None,
-            ten: None,
-            sys: None,
-            iat: now,
-            exp: now + TTL.as_secs(),
-            nbf: None,
-        };
-        let token = mint(&secret, None, &claims).map_err(|_| "the token cannot be signed\n")?;
+        let token = mint(&secret, None, &Claims::new(user, now, TTL)).map_err(|_| "the token cannot be signed\n")?;
         Ok(serde_json::json!({ "user": user, "token": token, "ws": self.ws }).to_string())
     }
 }

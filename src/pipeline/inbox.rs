@@ -89,32 +89,11 @@ mod tests {
         task::{Context, Waker},
     };
 
-    use postrider_protocol::{Sender, SenderKind};
-
     use super::*;
-    use crate::{
-        outbox::{Outbox, OutboxBounds},
-        slot::Origin,
-    };
+    use crate::slot::sample;
 
     fn submission(at_ms: u64) -> Submission {
-        let origin = Origin {
-            session: 1,
-            tenant: 0,
-            user: "alice".parse().unwrap(),
-            is_system: false,
-            device: None,
-            bound: None,
-            token_ms: 0,
-            platform: None,
-            usage: None,
-            runs_on: bytes::Bytes::new(),
-            sender: Sender::issue(SenderKind::Kept, 1),
-            outbox: Arc::new(Outbox::new(Arc::new(OutboxBounds::new(1, 1, 1)))),
-            stuck: crate::slot::Stuck::default(),
-            reading: false.into(),
-            paused_until_ms: 0.into(),
-        };
+        let origin = sample::origin(1, "alice".parse().unwrap(), None);
         Submission { origin: Arc::new(origin), at_ms, commands: Vec::new() }
     }
 

@@ -5,7 +5,7 @@
 //! and the place (time, channel) after which the next page begins; what changes while a client pages moves before
 //! that place and is above that token, so it comes live or with the next LIST.
 
-use std::collections::BTreeMap;
+use std::{borrow::Cow, collections::BTreeMap};
 
 use bytes::Bytes;
 use postrider_protocol::{
@@ -161,7 +161,7 @@ impl Reader {
         let group = self.group_of(asker, listed)?.unwrap_or_default();
         let mut flags = flags(listed, &group);
         let expiry_ms = self.expiry_ms(now_ms, listed.place.time_ms);
-        let reading = Reading { reader: self, asker, channel, view: row, now_ms: expiry_ms };
+        let reading = Reading { reader: self, asker, channel, view: Cow::Borrowed(row), now_ms: expiry_ms };
         let mut image = self.shown(&reading, head)?.and_then(Shown::image).unwrap_or_default();
         if let Some(cut) = cut(&image) {
             flags |= conversation_flag::CUT;

@@ -1,5 +1,7 @@
 //! SYNC: a closed interval of seqs, answered completely with images and gaps, up to a size.
 
+use std::borrow::Cow;
+
 use postrider_protocol::{
     ANSWER_BYTES, GapReason, Reason, Tlvs,
     packet::{Gap, Packet, SyncItem, SyncPacket, SyncedPacket},
@@ -55,7 +57,7 @@ impl Reader {
         let to = ask.to.min(answer.head);
         let limit = if ask.limit == 0 { self.limits.page } else { usize::from(ask.limit).min(self.limits.page_max) };
         let now_ms = self.expiry_ms(now_ms, end_ms);
-        let reading = Reading { reader: self, asker, channel: &ask.channel, view: &row, now_ms };
+        let reading = Reading { reader: self, asker, channel: &ask.channel, view: Cow::Borrowed(&row), now_ms };
         let mut page = Page { items: Vec::new(), made: Vec::new(), next: ask.from, bytes: SYNCED_HEAD, images: 0 };
         while page.next <= to && page.items.len() < limit {
             let (end, why) = reading.stretch(page.next, to);

@@ -1,7 +1,7 @@
 //! Messages as they are read: with what later entries made of them. Images are looked at before these rows, so that what
 //! is erased or edited meanwhile is told as that.
 
-use std::collections::BTreeMap;
+use std::{borrow::Cow, collections::BTreeMap};
 
 use bytes::Bytes;
 use postrider_protocol::{
@@ -24,7 +24,7 @@ pub(super) struct Reading<'a> {
     pub asker: &'a Asker,
     pub channel: &'a Channel,
     /// What of it they may see.
-    pub view: &'a ConversationRow,
+    pub view: Cow<'a, ConversationRow>,
     /// What is to have gone away by then has.
     pub now_ms: u64,
 }
@@ -46,6 +46,11 @@ impl Shown {
 }
 
 impl Reading<'_> {
+    /// Whether the user may see `seq` and has not deleted it for themselves.
+    fn sees(&self, seq: u64) -> bool {
+        self.view.may_see(seq) && !self.view.is_hidden(seq)
+    }
+
     /// What later entries made of the messages `from` to `to`.
     pub(super) fn targets(&self, interval: (u64, u64)) -> Result<BTreeMap<u64, TargetRow>, StoreError> {
         self.reader.lookup.targets(self.asker.tenant, self.channel, interval)
@@ -144,7 +149,7 @@ impl Reading<'_> {
 
     /// From `from` on the user sees all the same up to this seq, at most `to`: images, or nothing for this reason.
     pub(super) fn stretch(&self, from: u64, to: u64) -> (u64, Option<GapReason>) {
-        let view = self.view;
+        let view = &*self.view;
         let current = (view.visible_from, view.visible_to.unwrap_or(u64::MAX));
         let spans = view.earlier.iter().map(|span| (span.above, span.through)).chain([current]);
         let around =
@@ -204,9 +209,21 @@ fn written(image: &Image) -> Bytes {
 }
 
 impl Reader {
+    /// The user's reading of a channel; none when they have no view of it.
+    pub(super) fn reading<'a>(
+        &'a self,
+        asker: &'a Asker,
+        channel: &'a Channel,
+        now_ms: u64,
+    ) -> Result<Option<Reading<'a>>, StoreError> {
+        let Some(view) = self.row(asker, channel)?.map(Cow::Owned) else { return Ok(None) };
+        let end_ms = self.end(asker.tenant, channel)?.map_or(0, |end| end.time_ms);
+        Ok(Some(Reading { reader: self, asker, channel, view, now_ms: self.expiry_ms(now_ms, end_ms) }))
+    }
+
     /// One seq as the user reads it; none when it is not there to be seen by them.
     pub(super) fn shown(&self, reading: &Reading<'_>, seq: u64) -> Result<Option<Shown>, StoreError> {
-        if seq == 0 || !reading.view.may_see(seq) || reading.view.is_hidden(seq) {
+        if seq == 0 || !reading.sees(seq) {
             return Ok(None);
         }
         let Some(found) = self.lookup.image(reading.asker.tenant, reading.channel, seq)? else { return Ok(None) };
@@ -220,11 +237,8 @@ impl Reader {
             Ok(asked) => asked,
             Err(error) => return Ok(error.into()),
         };
-        let channel = &channel;
-        let Some(view) = self.row(asker, channel)? else { return Ok(Answer::no_channel()) };
-        let end_ms = self.end(asker.tenant, channel)?.map_or(0, |end| end.time_ms);
-        let reading = Reading { reader: self, asker, channel, view: &view, now_ms: self.expiry_ms(now_ms, end_ms) };
-        let pins: Option<PinsRow> = self.lookup.row(asker.tenant, channel, &StateKey::Pins)?;
+        let Some(reading) = self.reading(asker, &channel, now_ms)? else { return Ok(Answer::no_channel()) };
+        let pins: Option<PinsRow> = self.lookup.row(asker.tenant, &channel, &StateKey::Pins)?;
         let mut seqs = pins.map(|row| row.seqs).unwrap_or_default();
         seqs.retain(|&seq| seq > after);
         seqs.sort_unstable();
@@ -244,19 +258,16 @@ impl Reader {
             Ok(asked) => asked,
             Err(error) => return Ok(error.into()),
         };
-        let channel = &channel;
-        let Some(view) = self.row(asker, channel)? else { return Ok(Answer::no_channel()) };
+        let Some(reading) = self.reading(asker, &channel, now_ms)? else { return Ok(Answer::no_channel()) };
         let no_target = || Answer::refused(Reason::NoTarget, "no such message for this user");
-        let end_ms = self.end(asker.tenant, channel)?.map_or(0, |end| end.time_ms);
-        let reading = Reading { reader: self, asker, channel, view: &view, now_ms: self.expiry_ms(now_ms, end_ms) };
         let row = reading.target(seq)?.unwrap_or_default();
         let mut page = Elements::default();
         for version in std::iter::once(seq).chain(row.edits.iter().copied()) {
             // The message itself is shown as it was sent: with its row but without what edits made of it.
             let of_version = TargetRow { edits: Vec::new(), ..row.clone() };
             let targets = [(seq, of_version)].into_iter().collect();
-            let is_visible = version > 0 && view.may_see(version) && !view.is_hidden(version);
-            let found = if is_visible { self.lookup.image(asker.tenant, channel, version)? } else { None };
+            let is_visible = version > 0 && reading.sees(version);
+            let found = if is_visible { self.lookup.image(asker.tenant, &channel, version)? } else { None };
             let shown = match found {
                 Some(found) => reading.show(version, found, &targets)?.image(),
                 None => None,
@@ -272,25 +283,20 @@ impl Reader {
         }
         Ok(Answer::Fields(page.encode().into()))
     }
-}
 
-impl Reader {
     /// The answer to THREAD.
     pub(super) fn thread(&self, asker: &Asker, fields: Bytes, now_ms: u64) -> Result<Answer, StoreError> {
         let (channel, root, before) = match targets::read_thread(fields) {
             Ok(asked) => asked,
             Err(error) => return Ok(error.into()),
         };
-        let channel = &channel;
-        let Some(view) = self.row(asker, channel)? else { return Ok(Answer::no_channel()) };
-        let end_ms = self.end(asker.tenant, channel)?.map_or(0, |end| end.time_ms);
-        let reading = Reading { reader: self, asker, channel, view: &view, now_ms: self.expiry_ms(now_ms, end_ms) };
+        let Some(reading) = self.reading(asker, &channel, now_ms)? else { return Ok(Answer::no_channel()) };
         let mut before = if before == 0 { u64::MAX } else { before };
         let mut page = Elements::default();
         let most = self.limits.page_max;
         // Answers that the user may not see make no page short.
         'pages: loop {
-            let seqs = self.lookup.answers(asker.tenant, channel, root, (before, most + 1))?;
+            let seqs = self.lookup.answers(asker.tenant, &channel, root, (before, most + 1))?;
             for &seq in &seqs {
                 let Some(Shown::Image(image, made)) = self.shown(&reading, seq)? else { continue };
                 if page.images.len() == most {

@@ -2,10 +2,9 @@
 
 use std::sync::{Arc, atomic::AtomicBool};
 
-use bytes::Bytes;
 use postrider_protocol::{Id, Sender, SenderKind};
 
-use super::{DeviceRules, MessageRules, Origin, Rules, Stuck};
+use super::{DeviceRules, MessageRules, Origin, Rules};
 use crate::{
     metrics::Metrics,
     outbox::{Outbox, OutboxBounds},
@@ -15,23 +14,8 @@ use crate::{
 
 /// A connection of tenant 0.
 pub fn origin(session: u64, user: Id, device: Option<Id>) -> Origin {
-    Origin {
-        session,
-        tenant: 0,
-        user,
-        device,
-        is_system: false,
-        bound: None,
-        token_ms: 0,
-        platform: None,
-        usage: None,
-        runs_on: Bytes::new(),
-        sender: Sender::issue(SenderKind::Kept, 1),
-        outbox: Arc::new(Outbox::new(Arc::new(OutboxBounds::new(1 << 20, 1_000, 1 << 28)))),
-        stuck: Stuck::default(),
-        reading: false.into(),
-        paused_until_ms: 0.into(),
-    }
+    let outbox = Arc::new(Outbox::new(Arc::new(OutboxBounds::new(1 << 20, 1_000, 1 << 28))));
+    Origin { session, device, ..Origin::of_server(0, user, Sender::issue(SenderKind::Kept, 1), outbox) }
 }
 
 /// Rules without limits but for the members of a group.

@@ -2,6 +2,7 @@
 //! a crash takes it back to what was stored.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::time::Duration;
 
 use bytes::Bytes;
 use postrider::auth::{Claims, mint};
@@ -521,8 +522,7 @@ fn told(user: &Id, device: Option<&Id>, event: &ClientEvent) -> String {
 
 /// A token of the user, issued now.
 pub fn token(user: &Id, device: Option<&Id>, wall_ms: u64) -> String {
-    let now_s = wall_ms / 1_000;
     let dev = device.map(ToString::to_string);
-    let claims = Claims { sub: user.to_string(), dev, ten: None, sys: None, iat: now_s, exp: now_s + 3_600, nbf: None };
+    let claims = Claims { dev, ..Claims::new(user.to_string(), wall_ms / 1_000, Duration::from_secs(3_600)) };
     mint(SECRET, None, &claims).expect("a token")
 }

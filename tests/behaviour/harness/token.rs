@@ -1,6 +1,6 @@
 //! Tokens: good ones by the server's own code, bad ones by hand.
 
-use std::time::{SystemTime, UNIX_EPOCH};
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use postrider::auth::{Claims, mint};
 use ring::hmac;
@@ -15,9 +15,8 @@ pub fn now_s() -> u64 {
 
 /// What a good token of `user` claims; "" for no device.
 pub fn claims(user: &str, device: &str) -> Claims {
-    let iat = now_s();
     let dev = (!device.is_empty()).then(|| device.to_owned());
-    Claims { sub: user.to_owned(), dev, ten: None, sys: None, iat, exp: iat + 3_600, nbf: None }
+    Claims { dev, ..Claims::new(user, now_s(), Duration::from_secs(3_600)) }
 }
 
 /// A token of these claims.
