@@ -14,6 +14,7 @@ pub mod commit;
 pub mod config;
 pub mod deliver;
 pub mod duration;
+pub mod few;
 pub mod health;
 pub mod http;
 pub mod hub;

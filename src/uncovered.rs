@@ -5,6 +5,8 @@ use std::collections::BTreeMap;
 
 use postrider_storage::{OfState, StateKey, StateRow, TargetRow};
 
+use crate::few::FewMap;
+
 /// A row as an entry left it; none when the entry removed it.
 #[derive(Clone, Debug)]
 pub struct Change {
@@ -18,7 +20,7 @@ pub struct Change {
 
 /// See the module.
 #[derive(Clone, Debug, Default)]
-pub struct Uncovered(BTreeMap<StateKey, (u64, Option<StateRow>)>);
+pub struct Uncovered(FewMap<StateKey, (u64, Option<StateRow>)>);
 
 impl Uncovered {
     /// The row, or that there is none, if it is known here; otherwise the store's is current.
@@ -51,7 +53,7 @@ impl Uncovered {
 
     /// What became of the messages `from` to `to`, both included, as far as it is known here.
     pub fn targets(&self, (from, to): (u64, u64)) -> impl Iterator<Item = (u64, &TargetRow)> {
-        let range = self.0.range(StateKey::Target(from)..=StateKey::Target(to));
+        let range = self.0.from(&StateKey::Target(from)).take_while(move |(key, _)| **key <= StateKey::Target(to));
         range.filter_map(|(key, (_, row))| match (key, row) {
             (StateKey::Target(seq), Some(StateRow::Target(row))) => Some((*seq, row)),
             _ => None,
@@ -64,7 +66,7 @@ impl Uncovered {
         rows: &mut BTreeMap<K, R>,
         named: impl Fn(&StateKey) -> Option<K>,
     ) {
-        for (key, (position, row)) in &self.0 {
+        for (key, (position, row)) in self.0.iter() {
             let Some(name) = named(key) else { continue };
             // What was read of the store may be newer than what was held here before.
             if rows.get(&name).is_some_and(|stored| stored.position() > *position) {
@@ -85,7 +87,7 @@ impl Uncovered {
     /// The rows here from a key on, as long as `is_it`.
     #[must_use]
     pub fn run(&self, from: &StateKey, is_it: impl Fn(&StateKey) -> bool) -> Self {
-        let run = self.0.range(from..).take_while(|(key, _)| is_it(key));
+        let run = self.0.from(from).take_while(|(key, _)| is_it(key));
         Self(run.map(|(key, row)| (key.clone(), row.clone())).collect())
     }
 

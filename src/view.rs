@@ -15,6 +15,7 @@ use postrider_protocol::{Channel, ChannelKind, Id, Reader};
 use postrider_storage::{ConversationRow, Digest, SLOTS, SlotState, StateKey, StateRow, TargetRow, Written};
 
 use crate::{
+    few::FewMap,
     keyed::Keyed,
     slot::{Accepted, Audience, Decided, Run},
     uncovered::{Change, Uncovered},
@@ -74,7 +75,7 @@ struct SlotView {
     channels: Keyed<ChannelView>,
 }
 
-type Conversations = BTreeMap<Channel, ConversationRow>;
+type Conversations = FewMap<Channel, ConversationRow>;
 
 /// See the module.
 #[derive(Debug)]
@@ -265,7 +266,8 @@ impl View {
     #[must_use]
     pub fn conversations(&self, tenant: u32, user: &Id) -> BTreeMap<Channel, ConversationRow> {
         let users = self.lock_conversations(tenant, user);
-        users.get(tenant, user.as_bytes()).cloned().unwrap_or_default()
+        let rows = users.get(tenant, user.as_bytes());
+        rows.into_iter().flat_map(Conversations::iter).map(|(channel, row)| (channel.clone(), row.clone())).collect()
     }
 
     /// The own channels of users of a tenant of which rows are held here that say that the user is there (`are_tagged`:

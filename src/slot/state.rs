@@ -79,6 +79,8 @@ pub(super) struct Slot {
     channels: Keyed<ChannelState>,
     senders: Keyed<SenderTable>,
     sweep_at: usize,
+    /// What the store covered when there was nothing to do last.
+    rested: u64,
 }
 
 /// What a command is decided on.
@@ -98,6 +100,7 @@ impl Slot {
             channels: Keyed::default(),
             senders: Keyed::default(),
             sweep_at: SWEEP_AT,
+            rested: state.position,
         }
     }
 
@@ -124,10 +127,21 @@ impl Slot {
 
     /// Lets go of what the store covers, once there is much of it.
     pub(super) fn sweep(&mut self, store: &Store) {
-        if self.channels.len() + self.senders.len() < self.sweep_at {
-            return;
+        if self.channels.len() + self.senders.len() >= self.sweep_at {
+            self.release(store.covered(self.number));
         }
+    }
+
+    /// Lets go of what the store covers, if that has become more.
+    pub(super) fn rest(&mut self, store: &Store) {
         let covered = store.covered(self.number);
+        if covered != self.rested {
+            self.rested = covered;
+            self.release(covered);
+        }
+    }
+
+    fn release(&mut self, covered: u64) {
         self.channels.retain(|_, channel| {
             channel.rows.release(covered);
             channel.position > covered || !channel.rows.is_empty()
