@@ -18,9 +18,6 @@ const PIECE: Duration = Duration::from_millis(1);
 const PAUSE: Duration = Duration::from_millis(3);
 /// How often free space is looked at.
 const SPACE_EVERY: Duration = Duration::from_secs(1);
-/// What is new is in memory until the store has it, and is read again after a crash: when nothing has come for so long,
-/// the store takes it, however little it is.
-const IDLE: Duration = Duration::from_secs(10);
 /// Once it has taken what there is, it rests so long: to be woken for each commit would cost the committer, and whom
 /// it takes the core from, more than all it does with it.
 const REST: Duration = Duration::from_millis(5);
@@ -40,20 +37,16 @@ pub(super) struct Filler {
 
 impl Filler {
     pub(super) fn run(mut self, from_log: &FromLog<Arc<Written>>) -> Result<(), String> {
-        let (mut last, mut came) = (Instant::now(), Instant::now());
+        let mut last = Instant::now();
         loop {
             match from_log.recv_timeout(SPACE_EVERY) {
-                Ok(written) => {
-                    self.take(written, from_log)?;
-                    came = Instant::now();
-                }
+                Ok(written) => self.take(written, from_log)?,
                 Err(RecvTimeoutError::Timeout) => {}
                 Err(RecvTimeoutError::Disconnected) => break,
             }
             self.look_at_space();
             let is_erasure_due = self.materialiser.is_erasure_due(self.clock.now().wall_ms, self.erase_within_ms);
-            let is_idle = came.elapsed() >= IDLE && self.materialiser.pending_bytes() > 0;
-            if (self.materialiser.is_due() || is_erasure_due || is_idle) && !self.rules.full.load(Ordering::Relaxed) {
+            if (self.materialiser.is_due() || is_erasure_due) && !self.rules.full.load(Ordering::Relaxed) {
                 let since = last.elapsed();
                 self.materialiser.hurry(since < HURRY);
                 last = Instant::now();

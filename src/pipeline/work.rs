@@ -43,10 +43,7 @@ impl Worker {
             Some(batch) => batch,
             // Nobody asks for anything, and something scheduled is due.
             None if self.decider.is_due(now.wall_ms) => Vec::new(),
-            None => {
-                self.decider.rest();
-                return Ok(None);
-            }
+            None => return Ok(None),
         };
         self.gauge.set(i64::try_from(self.submissions.len()).unwrap_or(i64::MAX));
         self.decider.decide(now, batch).map(Some).map_err(|error| End::Failed(error.to_string()))

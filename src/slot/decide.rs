@@ -154,13 +154,6 @@ impl Decider {
         Ok(decided)
     }
 
-    /// There is nothing to decide: what the store has needs no memory here.
-    pub fn rest(&mut self) {
-        for slot in self.slots.iter_mut().flatten() {
-            slot.rest(&self.store);
-        }
-    }
-
     fn command(
         &mut self,
         origin: &Arc<Origin>,

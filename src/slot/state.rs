@@ -79,8 +79,6 @@ pub(super) struct Slot {
     channels: Keyed<ChannelState>,
     senders: Keyed<SenderTable>,
     sweep_at: usize,
-    /// What the store covered when there was nothing to do last.
-    rested: u64,
 }
 
 /// What a command is decided on.
@@ -100,7 +98,6 @@ impl Slot {
             channels: Keyed::default(),
             senders: Keyed::default(),
             sweep_at: SWEEP_AT,
-            rested: state.position,
         }
     }
 
@@ -127,21 +124,10 @@ impl Slot {
 
     /// Lets go of what the store covers, once there is much of it.
     pub(super) fn sweep(&mut self, store: &Store) {
-        if self.channels.len() + self.senders.len() >= self.sweep_at {
-            self.release(store.covered(self.number));
+        if self.channels.len() + self.senders.len() < self.sweep_at {
+            return;
         }
-    }
-
-    /// Lets go of what the store covers, if that has become more.
-    pub(super) fn rest(&mut self, store: &Store) {
         let covered = store.covered(self.number);
-        if covered != self.rested {
-            self.rested = covered;
-            self.release(covered);
-        }
-    }
-
-    fn release(&mut self, covered: u64) {
         self.channels.retain(|_, channel| {
             channel.rows.release(covered);
             channel.position > covered || !channel.rows.is_empty()

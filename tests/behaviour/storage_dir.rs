@@ -2,7 +2,7 @@
 
 use std::{fs, path::Path, process::Output};
 
-use crate::harness::{Client, Place, Server, Via, channel_of, ends, files, until};
+use crate::harness::{Client, Place, Server, Via, channel_of, ends, files};
 
 /// `serve` on a place that it must not take; what it said.
 fn refused(place: &Place) -> String {
@@ -95,18 +95,4 @@ fn a_lost_store_is_rebuilt_from_the_log() {
     server.stop();
     let check = server.run(&["store", "check", "data"]);
     assert!(check.status.success(), "{}", String::from_utf8_lossy(&check.stdout));
-}
-
-/// What only the log has is in memory, and is read again after a crash.
-#[test]
-fn a_server_without_work_puts_what_is_new_into_the_store() {
-    let mut server = Server::start(&[]);
-    let mut alice = Client::connect(&server, Via::Tcp, "alice", "phone");
-    let channel = channel_of("alice", "bob");
-    alice.send(&channel, "early");
-    until("the checkpoint", || (server.metric("postrider_checkpoint_duration_seconds_count") > 0.0).then_some(()));
-    assert_eq!(alice.send(&channel, "late"), 2, "what is let go of is found again");
-    server.crash_and_restart();
-    let mut alice = Client::connect(&server, Via::Tcp, "alice", "phone");
-    assert_eq!(alice.bodies(&channel), ["early", "late"]);
 }
