@@ -8,9 +8,9 @@ use postrider_protocol::{
     frame::Frame,
     packet::{
         ElementsPage, MembersPage, Packet, SyncItem,
+        broadcast::{self, Announcement, Broadcasts},
         groups::{self, GroupInfo, RequestsPage},
         marks,
-        broadcast::{self, Announcement, Broadcasts},
         schedule::{self, ScheduledPage},
         targets,
     },
