@@ -4,7 +4,8 @@
 //! postrider data, format 0, log 0123456789abcdef, whole
 //! CRC-32 of the line before, in hex
 //! ```
-//! `new` in place of `whole` says that the first open has not ended yet: only then may log and store be missing.
+//! Both lines come twice, an empty one between, so that a byte which goes bad takes nothing away; with one sound copy
+//! the next open writes the other one anew. `new` in place of `whole` says that the first open has not ended yet: only then may log and store be missing.
 
 use std::{
     fs,
@@ -28,8 +29,8 @@ pub(crate) struct Format {
 pub(crate) fn open(dir: &Path) -> Result<Format, OpenError> {
     let path = dir.join("FORMAT");
     let refuse = |what: &str| OpenError::NotWhole { path: dir.to_path_buf(), what: what.into() };
-    let format = match fs::read_to_string(&path) {
-        Ok(text) => parse(dir, &text)?,
+    let format = match fs::read(&path) {
+        Ok(bytes) => parse(dir, &String::from_utf8_lossy(&bytes))?,
         Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
             if has_files(&dir.join("log")) || has_files(&dir.join("store")) {
                 return Err(refuse("there is data, but no FORMAT file"));
@@ -53,9 +54,11 @@ pub(crate) fn open(dir: &Path) -> Result<Format, OpenError> {
     Ok(format)
 }
 
-/// Notes that the first open has ended.
+/// Notes that an open has ended: the file is as it should be then.
 pub(crate) fn complete(dir: &Path, format: &Format) -> Result<(), OpenError> {
-    if format.is_new { write(dir, &Format { is_new: false, ..*format }) } else { Ok(()) }
+    let whole = Format { is_new: false, ..*format };
+    let is_whole = fs::read(dir.join("FORMAT")).is_ok_and(|bytes| bytes == text(&whole).as_bytes());
+    if is_whole { Ok(()) } else { write(dir, &whole) }
 }
 
 fn has_files(dir: &Path) -> bool {
@@ -67,12 +70,11 @@ fn line(format: u32, id: u64, is_new: bool) -> String {
 }
 
 fn parse(dir: &Path, text: &str) -> Result<Format, OpenError> {
-    let mut lines = text.lines();
-    let (line, crc) = (lines.next().unwrap_or_default(), lines.next().unwrap_or_default());
     let damaged = || OpenError::NotWhole { path: dir.to_path_buf(), what: "its FORMAT file is damaged".into() };
-    if u32::from_str_radix(crc, 16).ok() != Some(crc32fast::hash(line.as_bytes())) {
-        return Err(damaged());
-    }
+    let is_sound =
+        |(line, crc): &(&str, &str)| u32::from_str_radix(crc, 16).ok() == Some(crc32fast::hash(line.as_bytes()));
+    let pairs = text.lines().zip(text.lines().skip(1));
+    let (line, _) = pairs.into_iter().find(is_sound).ok_or_else(damaged)?;
     let mut fields = line.strip_prefix("postrider data, format ").ok_or_else(damaged)?.split(", ");
     let found: u32 = fields.next().and_then(|number| number.parse().ok()).ok_or_else(damaged)?;
     if found > KNOWN {
@@ -82,9 +84,15 @@ fn parse(dir: &Path, text: &str) -> Result<Format, OpenError> {
     Ok(Format { id: id.ok_or_else(damaged)?, is_new: fields.next() == Some("new") })
 }
 
-fn write(dir: &Path, format: &Format) -> Result<(), OpenError> {
+/// What the file has.
+fn text(format: &Format) -> String {
     let line = line(KNOWN, format.id, format.is_new);
-    let text = format!("{line}\n{:08x}\n", crc32fast::hash(line.as_bytes()));
+    let copy = format!("{line}\n{:08x}\n", crc32fast::hash(line.as_bytes()));
+    format!("{copy}\n{copy}")
+}
+
+fn write(dir: &Path, format: &Format) -> Result<(), OpenError> {
+    let text = text(format);
     let (path, new) = (dir.join("FORMAT"), dir.join("FORMAT.new"));
     let write = || {
         let mut file = fs::File::create(&new)?;
@@ -94,4 +102,22 @@ fn write(dir: &Path, format: &Format) -> Result<(), OpenError> {
         disk::sync_dir(dir)
     };
     write().map_err(OpenError::io(format!("writing {}", path.display())))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn whatever_bit_goes_bad_the_file_says_the_same_and_is_made_anew() {
+        let dir = Path::new("data");
+        let format = Format { id: 0x0123_4567_89ab_cdef, is_new: false };
+        let sound = text(&format).into_bytes();
+        for bit in 0..sound.len() * 8 {
+            let mut bytes = sound.clone();
+            bytes[bit / 8] ^= 1 << (bit % 8);
+            assert_eq!(parse(dir, &String::from_utf8_lossy(&bytes)).unwrap(), format, "bit {bit}");
+        }
+        assert!(parse(dir, "postrider data, format 0, log 0123456789abcdef, whole").is_err(), "without its CRC");
+    }
 }
