@@ -10,7 +10,7 @@ use std::{
 use bytes::Bytes;
 use postrider::{
     auth::{Claims, Verifier, mint},
-    broadcast::Broadcasters,
+    broadcast::broadcasters::Broadcasters,
     commit::Committer,
     deliver::Deliverer,
     hub::Hub,
@@ -113,7 +113,7 @@ impl World {
         let mut world = Self {
             decider: Decider::new(lookup, Arc::new(rules), &slots, 0, 1).unwrap(),
             committer: Committer::new(log, &slots, view, Arc::clone(&metrics)),
-            deliverer: Deliverer::new((hub, notices, Arc::new(Broadcasters::new([].into()))), bounds, metrics),
+            deliverer: Deliverer::new((hub, notices, Arc::new(Broadcasters::default())), bounds, metrics),
             materialiser,
             devices: Vec::new(),
             out: Vec::new(),

@@ -2,9 +2,10 @@
 //! it is. It asks the owners of the slots like a session does, with few commands on their way at a time, so that others
 //! come in between. What it did before a crash and had not noted it does again, which changes nothing.
 
-use std::collections::{BTreeSet, VecDeque};
+pub mod broadcasters;
+
 use std::future::poll_fn;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 use std::task::Poll;
 use std::time::Duration;
 
@@ -14,8 +15,9 @@ use postrider_protocol::{
     packet::{Packet, broadcast::Reach},
 };
 use postrider_storage::{BroadcastRow, StateKey, StoreError, TagsRow, fold::broadcast::Step};
-use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
+
+use broadcasters::Broadcasters;
 
 use crate::{
     clock::Clock,
@@ -32,43 +34,6 @@ const PIECE: usize = 256;
 const WINDOW: usize = 64;
 /// What is refused for now, and a store that cannot be read, is tried again after so long.
 const AGAIN: Duration = Duration::from_secs(1);
-
-/// Whose broadcasts are to be seen to.
-#[derive(Debug)]
-pub struct Broadcasters {
-    /// Tenant and user, each once.
-    waiting: Mutex<VecDeque<(u32, Id)>>,
-    wake: Notify,
-}
-
-impl Broadcasters {
-    /// Those whose broadcasts were under way at the start.
-    #[must_use]
-    pub fn new(waiting: BTreeSet<(u32, Id)>) -> Self {
-        Self { waiting: Mutex::new(waiting.into_iter().collect()), wake: Notify::new() }
-    }
-
-    /// Something about a broadcast of the user is committed.
-    pub fn add(&self, tenant: u32, user: &Id) {
-        let mut waiting = self.waiting.lock().unwrap_or_else(PoisonError::into_inner);
-        if !waiting.iter().any(|(of, known)| *of == tenant && known == user) {
-            waiting.push_back((tenant, user.clone()));
-        }
-        drop(waiting);
-        self.wake.notify_one();
-    }
-
-    /// Whose turn it is; waits until it is somebody's. Cancel safe.
-    async fn next(&self) -> (u32, Id) {
-        loop {
-            let next = self.waiting.lock().unwrap_or_else(PoisonError::into_inner).pop_front();
-            match next {
-                Some(next) => return next,
-                None => self.wake.notified().await,
-            }
-        }
-    }
-}
 
 /// See the module.
 #[derive(Debug)]
@@ -255,23 +220,4 @@ fn next(lookup: &Lookup, tenant: u32, user: &Id) -> Result<Next, StoreError> {
     }
     let message = Arc::new(Announced { id, flags, tlvs, body });
     Ok(Next::Piece(Piece { message, to, through }))
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[tokio::test]
-    async fn everybody_who_waits_has_a_turn_once_and_in_order() {
-        let id = |name: &str| -> Id { name.parse().unwrap() };
-        let broadcasters = Broadcasters::new([(0, id("news"))].into());
-        broadcasters.add(1, &id("news"));
-        broadcasters.add(0, &id("news"));
-        assert_eq!(broadcasters.next().await, (0, id("news")));
-        broadcasters.add(0, &id("news"));
-        assert_eq!(broadcasters.next().await, (1, id("news")), "who had a turn is behind who waits");
-        assert_eq!(broadcasters.next().await, (0, id("news")));
-        let next = tokio::time::timeout(Duration::ZERO, broadcasters.next());
-        assert!(next.await.is_err(), "nobody waits");
-    }
 }

@@ -7,7 +7,7 @@ use postrider_protocol::ChannelKind;
 use postrider_storage::{StateKey, StateRow};
 
 use crate::{
-    broadcast::Broadcasters,
+    broadcast::broadcasters::Broadcasters,
     hub::Hub,
     metrics::Metrics,
     notice::Notices,

@@ -7,8 +7,8 @@ use std::sync::Arc;
 use bytes::Bytes;
 use postrider_protocol::{Channel, CommandId, Id, Tlvs};
 use postrider_storage::{
-    AnswerRow, BroadcastRow, ConversationRow, DeviceRow, Found, MemberRow, OfState, PartRow, RequestRow, ScheduledRow,
-    StateKey, Store, StoreError, TargetRow, UserRow, fold,
+    AnswerRow, BroadcastRow, ConversationRow, DeviceRow, Found, MemberRow, OfState, RequestRow, ScheduledRow, StateKey,
+    Store, StoreError, TargetRow, UserRow, fold,
 };
 
 use crate::view::View;
@@ -185,8 +185,8 @@ impl Lookup {
         Ok(scheduled)
     }
 
-    /// TLVs and body of what `user` has scheduled in a channel, or broadcasts in their own; none when it is there no more,
-    /// or damaged.
+    /// TLVs and body of what `user` has scheduled in a channel, or broadcasts in their own, under an id in so many parts;
+    /// none when it is there no more, or damaged.
     ///
     /// # Errors
     /// When the store cannot be read.
@@ -194,14 +194,9 @@ impl Lookup {
         &self,
         (tenant, channel): (u32, &Channel),
         user: &Id,
-        (id, parts): (CommandId, u8),
+        content: (CommandId, u8),
     ) -> Result<Option<(Tlvs, Bytes)>, StoreError> {
-        let mut all = Vec::new();
-        for at in 0..parts {
-            let key = StateKey::Part(user.clone(), id, at);
-            all.extend(self.row::<PartRow>(tenant, channel, &key)?.map(|part| part.bytes));
-        }
-        Ok(fold::parts::joined(&all))
+        fold::parts::content(user, content, |key| self.row(tenant, channel, key))
     }
 
     /// The broadcasts of `user`, under way and ended, by id.

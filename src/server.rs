@@ -13,7 +13,7 @@ use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
 use crate::{
     auth::Verifier,
-    broadcast::{Broadcaster, Broadcasters},
+    broadcast::{Broadcaster, broadcasters::Broadcasters},
     clock::Clock,
     commit::Committer,
     config::{self, Config},

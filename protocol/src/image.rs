@@ -8,7 +8,7 @@
 
 use bytes::Bytes;
 
-use crate::{BODY_BYTES, Channel, ChannelKind, DecodeError, Id, Reader, Sender, TLV_BYTES, Tlvs, Writer};
+use crate::{BODY_BYTES, Channel, ChannelKind, CommandId, DecodeError, Id, Reader, Sender, TLV_BYTES, Tlvs, Writer};
 
 /// The format byte of an image.
 const FORMAT: u8 = 0;
@@ -48,6 +48,12 @@ pub struct Image {
 }
 
 impl Image {
+    /// Sender and number of the command that it comes from: the id of what that made.
+    #[must_use]
+    pub const fn command_id(&self) -> CommandId {
+        CommandId { sender: self.sender, number: self.number }
+    }
+
     /// Takes one image off `reader`.
     ///
     /// # Errors

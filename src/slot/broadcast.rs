@@ -5,14 +5,14 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use bytes::Bytes;
-use postrider_protocol::{BROADCASTS_KEPT, Channel, CommandId, ImageKind, Reason, Tlvs, image_flag};
+use postrider_protocol::{BROADCASTS_KEPT, Channel, CommandId, ImageKind, Tlvs, image_flag};
 use postrider_storage::{
     BroadcastRow, HeardRow, StateKey, StoreError,
     fold::{self, broadcast::Step},
 };
 
 use super::{
-    answer::{Outcome, Refusal},
+    answer::Outcome,
     case::Case,
     command::Origin,
     decide::Decider,
@@ -51,13 +51,9 @@ impl Decider {
         deed: &Deed,
         late: bool,
     ) -> Result<Outcome, StoreError> {
-        let is_full = self.is_full();
         let Some(mut case) = self.case(origin, channel, false, late)? else { return Ok(Outcome::elsewhere()) };
-        if late {
-            return Ok(Outcome::Refused(Refusal::later(Reason::Busy, 1_000, "waited too long for its turn")));
-        }
-        if is_full {
-            return Ok(Outcome::Refused(Refusal::later(Reason::StorageFull, 5_000, "too little space")));
+        if let Some(refusal) = case.unable() {
+            return Ok(Outcome::Refused(refusal));
         }
         match deed {
             Deed::Send(it) => {

@@ -72,10 +72,8 @@ impl Case<'_> {
         let origin = self.origin;
         let refusal = if let Some(reason) = origin.stuck.check(draft.number, draft.oldest) {
             Some(Refusal::later(reason, 100, "a lower number was refused for now"))
-        } else if self.late {
-            Some(Refusal::later(Reason::Busy, 1_000, "waited too long for its turn"))
-        } else if self.rules.full.load(Ordering::Relaxed) {
-            Some(Refusal::later(Reason::StorageFull, 5_000, "too little space"))
+        } else if let Some(refusal) = self.unable() {
+            Some(refusal)
         } else if origin.is_system {
             None
         } else {
@@ -86,6 +84,17 @@ impl Case<'_> {
             self.stick(draft, refusal.reason);
         }
         refusal
+    }
+
+    /// Why nothing can be stored for whoever asks now.
+    pub(super) fn unable(&self) -> Option<Refusal> {
+        if self.late {
+            Some(Refusal::later(Reason::Busy, 1_000, "waited too long for its turn"))
+        } else if self.rules.full.load(Ordering::Relaxed) {
+            Some(Refusal::later(Reason::StorageFull, 5_000, "too little space"))
+        } else {
+            None
+        }
     }
 
     /// What was refused for now keeps back what comes after it, and a connection that sends too much is not read for a

@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use postrider_protocol::{Channel, CommandId, Id, ImageKind, Reason, Tlvs, image_flag};
 use postrider_storage::{
-    PartRow, ScheduledRow, StateKey, StoreError,
+    ScheduledRow, StateKey, StoreError,
     fold::{
         self,
         schedule::{Order, Ordered},
@@ -137,12 +137,7 @@ impl Case<'_> {
 
     /// TLVs and body of what the user has scheduled; none when they are damaged.
     fn content(&self, id: CommandId, parts: u8) -> Result<Option<(Tlvs, bytes::Bytes)>, StoreError> {
-        let mut all = Vec::new();
-        for at in 0..parts {
-            let part = self.row::<PartRow>(&StateKey::Part(self.origin.user.clone(), id, at))?;
-            all.extend(part.map(|part| part.bytes));
-        }
-        Ok(fold::parts::joined(&all))
+        fold::parts::content(&self.origin.user, (id, parts), |key| self.row(key))
     }
 }
 

@@ -102,6 +102,13 @@ pub mod contact {
     pub const NOTE: u8 = 4;
 }
 
+/// `tlvs` with one of the server's own, in its place.
+fn with_own(tlvs: &Tlvs, tag: u16, value: &[u8]) -> Tlvs {
+    let mut pairs: Vec<(u16, &[u8])> = tlvs.iter().chain([(tag, value)]).collect();
+    pairs.sort_by_key(|&(tag, _)| tag);
+    Tlvs::from_pairs(pairs)
+}
+
 /// The seq of the read mark in an entry's `read`; 0 when it has none.
 #[must_use]
 pub const fn mark_of(read: u64) -> u64 {
@@ -265,7 +272,8 @@ pub fn apply(key: &StateKey, row: &mut Option<StateRow>, position: u64, image: &
         StateKey::Answer(..) => within(row, |row: &mut Option<_>| target::apply_answer(row, position)),
         StateKey::Scheduled(..) => within(row, |row: &mut Option<_>| schedule::apply(row, position, image)),
         StateKey::Part(_, _, at) => {
-            within(row, |row: &mut Option<_>| parts::apply(row, *at, position, image));
+            let content = (schedule::has_content(image) || broadcast::is_made(image)).then_some(image);
+            within(row, |row: &mut Option<_>| parts::apply(row, *at, position, content));
         }
         StateKey::Broadcast(id) => within(row, |row: &mut Option<_>| broadcast::apply(row, *id, position, image)),
         StateKey::Heard(_) => within(row, |row: &mut Option<_>| broadcast::apply_heard(row, position, image)),

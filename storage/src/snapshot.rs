@@ -38,7 +38,7 @@ const HEAD: usize = 24 + 256 * SLOT_BYTES;
 /// So many are kept: the older one is for the case that the newer one is damaged.
 pub(crate) const KEPT: usize = 2;
 /// The tables of a snapshot, in the order in which they are written.
-const TABLES: [Table; 18] = Table::STATE;
+const TABLES: &[Table] = &Table::STATE;
 /// A piece is about so long.
 const PIECE: usize = 64 << 10;
 /// Values of a snapshot that are put into a store between two syncs: it has no marker yet, and is begun again after a

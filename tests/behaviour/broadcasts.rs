@@ -5,9 +5,9 @@ use std::collections::BTreeMap;
 use bytes::Bytes;
 use postrider::auth::Claims;
 use postrider_protocol::{
-    Channel, CommandId, Image, Method, Reason, Sender, SenderKind, Tlvs, image_flag,
+    Channel, CommandId, Image, Method, Reason, Tlvs, image_flag,
     packet::{
-        CallPacket, ConnectPacket, Packet, ReplyPacket, SyncItem,
+        CallPacket, Packet, ReplyPacket, SyncItem,
         broadcast::{self, Announcement, Broadcast, Broadcasts, Reach},
         people,
     },
@@ -16,16 +16,14 @@ use postrider_protocol::{
 
 use crate::{
     devices::devices,
-    harness::{Client, Server, Via, World, channel_of, claims, connect_packet, everywhere, id, on_all, sign, until},
+    harness::{Client, Server, Via, World, channel_of, claims, everywhere, id, on_all, until},
 };
 
 /// Connects in a tenant of the transport's own: a broadcast reaches all of it.
 fn connect(world: World<'_>, user: &str, device: &str, is_system: bool) -> Client {
     let tenant = 40 + world.via as u32;
-    let token = Claims { ten: Some(tenant), sys: is_system.then_some(true), ..claims(user, "") };
-    let packet = connect_packet(user, device, Sender::request(SenderKind::Kept));
-    let packet = ConnectPacket { token: sign(&token).into(), ..packet };
-    Client::connect_by(world.server, world.via, user, &packet).unwrap()
+    let claims = Claims { ten: Some(tenant), sys: is_system.then_some(true), ..claims(user, "") };
+    Client::connect_claiming(world.server, world.via, &claims, device)
 }
 
 /// A user whom the server knows.

@@ -14,7 +14,7 @@ use postrider_protocol::{
     frame::Decoder,
     image_flag,
     packet::{
-        ConnectPacket, Packet, SendPacket, SyncItem,
+        Packet, SendPacket, SyncItem,
         broadcast::{self, Announcement, Broadcasts, Reach},
         conversation_flag,
         schedule::{self, Plan, ScheduledPage},
@@ -25,9 +25,7 @@ use postrider_protocol::{
 
 use crate::{
     conversations::set,
-    harness::{
-        Client, Place, Server, Via, channel_of, claims, cli, connect_packet, ends, group, id, now_s, sign, until,
-    },
+    harness::{Client, Place, Server, Via, channel_of, claims, cli, connect_packet, ends, group, id, now_s, until},
     messages::{edit, hide, pin, react, revoke},
     people::{block, profile, say},
 };
@@ -126,10 +124,8 @@ fn converse(alice: &mut Client, bob: &mut Client, carol: &mut Client) {
 
 /// A system user writes to everybody.
 fn announce(server: &Server) {
-    let token = sign(&Claims { sys: Some(true), ..claims("post", "") });
-    let packet = connect_packet("post", "desk", Sender::request(SenderKind::Kept));
-    let mut post =
-        Client::connect_by(server, Via::Tcp, "post", &ConnectPacket { token: token.into(), ..packet }).unwrap();
+    let claims = Claims { sys: Some(true), ..claims("post", "") };
+    let mut post = Client::connect_claiming(server, Via::Tcp, &claims, "desk");
     let tagging = post.call_writing(Method::TagsSet, |out| broadcast::write_tagging(out, &id("bob"), &[id("early")]));
     assert_eq!(tagging.reason, Reason::Ok);
     let (reach, body) = (Reach::Everybody, Bytes::from_static(b"The post office moves"));

@@ -5,15 +5,15 @@ use std::sync::Barrier;
 use bytes::Bytes;
 use postrider::auth::Claims;
 use postrider_protocol::{
-    Channel, Method, Reason, Sender, SenderKind,
+    Channel, Method, Reason,
     packet::{
-        ConnectPacket, Packet,
+        Packet,
         usage::{ScopeUsage, Usage},
     },
     tag,
 };
 
-use crate::harness::{Client, Server, World, channel_of, claims, connect_packet, everywhere, group, sign};
+use crate::harness::{Client, Server, World, channel_of, claims, everywhere, group};
 
 /// What the client is told of quotas, with those of a channel.
 pub fn usage(client: &mut Client, channel: Option<&Channel>) -> Vec<ScopeUsage> {
@@ -26,9 +26,8 @@ pub fn usage(client: &mut Client, channel: Option<&Channel>) -> Vec<ScopeUsage> 
 /// A connection in a tenant.
 fn in_tenant(world: World<'_>, tenant: u32, user: &str) -> Client {
     let user = world.name(user);
-    let token = sign(&Claims { ten: Some(tenant), ..claims(&user, "") });
-    let packet = ConnectPacket { token: token.into(), ..connect_packet(&user, "", Sender::request(SenderKind::Kept)) };
-    Client::connect_by(world.server, world.via, &user, &packet).unwrap()
+    let claims = Claims { ten: Some(tenant), ..claims(&user, "") };
+    Client::connect_claiming(world.server, world.via, &claims, "")
 }
 
 #[test]

@@ -2,12 +2,12 @@
 
 use postrider::auth::Claims;
 use postrider_protocol::{
-    Method, Reason, Sender, SenderKind, image_flag,
-    packet::{ConnectPacket, Packet, SendPacket},
+    Method, Reason, image_flag,
+    packet::{Packet, SendPacket},
 };
 
 use crate::{
-    harness::{Client, Server, World, channel_of, claims, connect_packet, everywhere, group, on_all, sign},
+    harness::{Client, Server, World, channel_of, claims, everywhere, group, on_all},
     messages::{react, revoke},
     people::block,
 };
@@ -15,10 +15,8 @@ use crate::{
 /// Connects as a system user.
 fn system(world: World<'_>, name: &str) -> Client {
     let user = world.name(name);
-    let token = Claims { sys: Some(true), ..claims(&user, "") };
-    let connect = connect_packet(&user, "bot", Sender::request(SenderKind::Kept));
-    let connect = ConnectPacket { token: sign(&token).into(), ..connect };
-    Client::connect_by(world.server, world.via, &user, &connect).unwrap()
+    let claims = Claims { sys: Some(true), ..claims(&user, "") };
+    Client::connect_claiming(world.server, world.via, &claims, "bot")
 }
 
 #[test]

@@ -5,9 +5,9 @@ use std::collections::BTreeSet;
 use bytes::Bytes;
 use postrider::auth::Claims;
 use postrider_protocol::{
-    CommandId, Id, Method, Reason, Sender, SenderKind, Tlvs, Writer as _,
+    CommandId, Id, Method, Reason, Tlvs, Writer as _,
     packet::{
-        CallPacket, ConnectPacket, MembersPage, Packet, RecvackPacket, SendPacket,
+        CallPacket, MembersPage, Packet, RecvackPacket, SendPacket,
         broadcast::{self, Announcement, Reach},
         groups, marks, people,
         schedule::{self, Plan},
@@ -19,19 +19,15 @@ use postrider_protocol::{
 use crate::{
     contacts::{answer, ask, contacts},
     devices::devices,
-    harness::{
-        Client, Server, World, channel_of, claims, connect_packet, everywhere, group, id, now_s, on_all, sign, until,
-    },
+    harness::{Client, Server, World, channel_of, claims, everywhere, group, id, now_s, on_all, until},
     people::{block, blocked, profile, say},
 };
 
 /// The user's device `phone` in a tenant.
 fn connect(world: World<'_>, tenant: u32, user: &str) -> Client {
     let user = world.name(user);
-    let token = sign(&Claims { ten: Some(tenant), ..claims(&user, "") });
-    let sender = Sender::request(SenderKind::Kept);
-    let packet = ConnectPacket { token: token.into(), ..connect_packet(&user, "phone", sender) };
-    Client::connect_by(world.server, world.via, &user, &packet).unwrap()
+    let claims = Claims { ten: Some(tenant), ..claims(&user, "") };
+    Client::connect_claiming(world.server, world.via, &claims, "phone")
 }
 
 fn built(write: impl FnOnce(&mut Vec<u8>)) -> Bytes {

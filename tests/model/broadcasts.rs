@@ -5,16 +5,15 @@ use std::collections::BTreeSet;
 use bytes::Bytes;
 use postrider::auth::Claims;
 use postrider_protocol::{
-    CommandId, Id, Method, Reason, Sender, SenderKind, image_flag,
+    CommandId, Id, Method, Reason, image_flag,
     packet::{
-        ConnectPacket,
         broadcast::{self, Announcement, Broadcast, Broadcasts, Reach},
         people,
     },
 };
 
 use super::{
-    harness::{Client, Server, Via, claims, connect_packet, id, sign, until},
+    harness::{Client, Server, Via, claims, id, until},
     model::{Draft, NEWS, Place, User},
     world::{USERS, World},
 };
@@ -23,9 +22,8 @@ const TAGS: [&str; 2] = ["new", "old"];
 
 /// Connects as the system user.
 pub fn connect(server: &Server, via: Via, user: &Id) -> Client {
-    let token = Claims { sys: Some(true), ..claims(user.as_str(), "") };
-    let packet = connect_packet(user.as_str(), "desk", Sender::request(SenderKind::Kept));
-    Client::connect_by(server, via, user.as_str(), &ConnectPacket { token: sign(&token).into(), ..packet }).unwrap()
+    let claims = Claims { sys: Some(true), ..claims(user.as_str(), "") };
+    Client::connect_claiming(server, via, &claims, "desk")
 }
 
 impl World<'_> {

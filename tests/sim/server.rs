@@ -8,7 +8,7 @@ use std::time::Duration;
 use bytes::{Buf as _, Bytes};
 use postrider::{
     auth::Verifier,
-    broadcast::Broadcasters,
+    broadcast::broadcasters::Broadcasters,
     commit::Committer,
     deliver::Deliverer,
     hub::Hub,
@@ -203,7 +203,7 @@ impl Server {
             notices: Arc::clone(&notices),
             metrics: Arc::clone(&metrics),
         });
-        let told = (Arc::clone(&hub), Arc::clone(&notices), Arc::new(Broadcasters::new([].into())));
+        let told = (Arc::clone(&hub), Arc::clone(&notices), Arc::new(Broadcasters::default()));
         let server = Self {
             deciders: (0..workers).map(decider).collect::<Result<_, StoreError>>()?,
             queues: vec![VecDeque::new(); workers],

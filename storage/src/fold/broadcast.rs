@@ -6,7 +6,7 @@ use postrider_protocol::{
     CommandId, Id, Image, ImageKind, Reader, Tlvs, Writer as _, image_flag, packet::broadcast::Reach,
 };
 
-use super::{BROADCAST_KIND, TAGS_KIND, parts};
+use super::{BROADCAST_KIND, parts, with_own};
 use crate::{BroadcastRow, HeardRow, StateKey, TagsRow};
 
 /// The TLV of a [`BROADCAST_KIND`] entry that says what it does: [`Step`].
@@ -74,9 +74,7 @@ impl Step {
                 forgotten.unwrap_or(CommandId::FIRST).write(&mut own);
             }
         }
-        let mut pairs: Vec<(u16, &[u8])> = tlvs.iter().chain([(STEP_TAG, own.as_slice())]).collect();
-        pairs.sort_by_key(|&(tag, _)| tag);
-        Tlvs::from_pairs(pairs)
+        with_own(tlvs, STEP_TAG, &own)
     }
 
     /// Of an entry.
@@ -102,15 +100,10 @@ impl Step {
     /// Which broadcast it is about.
     fn id(&self, image: &Image) -> CommandId {
         match self {
-            Self::Make { .. } => own_id(image),
+            Self::Make { .. } => image.command_id(),
             Self::Cancel(id) | Self::Send { id, .. } | Self::End { id, .. } => *id,
         }
     }
-}
-
-/// Sender and number of an image.
-const fn own_id(image: &Image) -> CommandId {
-    CommandId { sender: image.sender, number: image.number }
 }
 
 /// Whether a message is of a broadcast.
@@ -145,19 +138,17 @@ pub(super) fn changed(image: &Image, keys: &mut Vec<StateKey>) {
 pub(super) fn apply(row: &mut Option<BroadcastRow>, key: CommandId, position: u64, image: &Image) {
     let Some(step) = Step::of(image) else { return };
     if let Step::Make { flags, reach } = step {
-        let (parts, made, made_ms) = (parts::count(image), position, image.time_ms);
-        let (through, is_cancelled, ended_ms, sent, refused) = (None, false, 0, 0, 0);
         *row = Some(BroadcastRow {
             reach,
             flags,
-            parts,
-            made,
-            made_ms,
-            through,
-            is_cancelled,
-            ended_ms,
-            sent,
-            refused,
+            parts: parts::count(image),
+            made: position,
+            made_ms: image.time_ms,
+            through: None,
+            is_cancelled: false,
+            ended_ms: 0,
+            sent: 0,
+            refused: 0,
             position,
         });
         return;
@@ -178,12 +169,11 @@ pub(super) fn apply(row: &mut Option<BroadcastRow>, key: CommandId, position: u6
 }
 
 pub(super) fn apply_heard(row: &mut Option<HeardRow>, position: u64, image: &Image) {
-    *row = Some(HeardRow { id: own_id(image), position });
+    *row = Some(HeardRow { id: image.command_id(), position });
 }
 
-/// The body of a [`TAGS_KIND`] entry is as TAGS answers.
+/// The body of a [`super::TAGS_KIND`] entry is as TAGS answers.
 pub(super) fn apply_tags(row: &mut Option<TagsRow>, position: u64, image: &Image) {
-    debug_assert_eq!(image.kind, TAGS_KIND);
     let tags = postrider_protocol::packet::broadcast::read_tags(image.body.clone()).unwrap_or_default();
     let tags: Vec<Id> = tags.iter().map(Id::detached).collect();
     *row = (!tags.is_empty()).then_some(TagsRow { tags, position });

@@ -3,8 +3,7 @@
 use bytes::Bytes;
 use postrider_protocol::{BODY_BYTES, CommandId, Id, Image, Reader, TLV_BYTES, Tlvs};
 
-use super::{broadcast, schedule};
-use crate::{PartRow, StateKey};
+use crate::{PartRow, StateKey, StoreError};
 
 /// Most bytes of a part.
 pub const PART_BYTES: usize = 3_500;
@@ -12,20 +11,34 @@ pub const PART_BYTES: usize = 3_500;
 /// Most parts of a content.
 const PARTS: u8 = ((2 + TLV_BYTES + BODY_BYTES).div_ceil(PART_BYTES) & 0xff) as u8;
 
-/// TLVs and body of the content in the parts; none when it is not whole. It lies there as `tlvs bytes16 · body`.
-#[must_use]
-pub fn joined(parts: &[Bytes]) -> Option<(Tlvs, Bytes)> {
-    let all = Bytes::from(parts.concat());
+/// TLVs and body of the content that `user` has under `id` in so many parts, each read by `row`; none when it is not whole.
+/// It lies there as `tlvs bytes16 · body`.
+///
+/// # Errors
+/// Those of `row`.
+pub fn content(
+    user: &Id,
+    (id, parts): (CommandId, u8),
+    row: impl Fn(&StateKey) -> Result<Option<PartRow>, StoreError>,
+) -> Result<Option<(Tlvs, Bytes)>, StoreError> {
+    let mut all = Vec::new();
+    for at in 0..parts {
+        let part = row(&StateKey::Part(user.clone(), id, at))?;
+        all.extend(part.into_iter().flat_map(|part| part.bytes));
+    }
+    Ok(split(all.into()))
+}
+
+fn split(all: Bytes) -> Option<(Tlvs, Bytes)> {
     let mut r = Reader::new(all.clone());
     let tlvs = Tlvs::parse(r.bytes16(usize::from(u16::MAX), "tlvs").ok()?, 0).ok()?;
     let at = r.position();
     Some((tlvs, all.slice(at..)))
 }
 
-/// The TLVs of the message in an entry.
+/// The TLVs of the message in an entry: those that no client sets are the entry's own.
 fn tlvs_of(image: &Image) -> Tlvs {
-    let is_own = |tag| tag == schedule::ORDER_TAG || tag == broadcast::STEP_TAG;
-    Tlvs::from_pairs(image.tlvs.iter().filter(|&(tag, _)| !is_own(tag)))
+    Tlvs::from_pairs(image.tlvs.iter().filter(|&(tag, _)| !matches!(tag, 0x4000..=0x7fff)))
 }
 
 /// In how many parts the content of an entry lies.
@@ -44,11 +57,9 @@ pub(super) fn all(user: &Id, id: CommandId, keys: &mut Vec<StateKey>) {
     keys.extend((0..PARTS).map(|at| StateKey::Part(user.clone(), id, at)));
 }
 
-/// Folds an entry into a part: one without content takes it away.
-pub(super) fn apply(row: &mut Option<PartRow>, at: u8, position: u64, image: &Image) {
-    let is_ordered = schedule::Ordered::of(image).is_some_and(|ordered| ordered.order.has_content());
-    let has_content = is_ordered || broadcast::is_made(image);
-    let bytes = if has_content { part(&tlvs_of(image), &image.body, at) } else { Vec::new() };
+/// Folds the content of an entry into a part; an entry without content takes it away.
+pub(super) fn apply(row: &mut Option<PartRow>, at: u8, position: u64, content: Option<&Image>) {
+    let bytes = content.map(|image| part(&tlvs_of(image), &image.body, at)).unwrap_or_default();
     *row = (!bytes.is_empty()).then(|| PartRow { bytes: bytes.into(), position });
 }
 

@@ -4,7 +4,7 @@
 use bytes::Bytes;
 use postrider_protocol::{CommandId, Image, ImageKind, Reader, Tlvs, Writer as _, image_flag};
 
-use super::{SCHEDULE_KIND, parts};
+use super::{SCHEDULE_KIND, parts, with_own};
 use crate::{ScheduledRow, StateKey};
 
 /// The TLV of a [`SCHEDULE_KIND`] entry that says what it does: [`Ordered`].
@@ -35,7 +35,7 @@ impl Order {
         }
     }
 
-    pub(super) const fn has_content(self) -> bool {
+    const fn has_content(self) -> bool {
         matches!(self, Self::Make | Self::Replace)
     }
 }
@@ -70,9 +70,7 @@ impl Ordered {
         own.u64(self.due_ms);
         own.u16(self.refused);
         self.id.write(&mut own);
-        let mut pairs: Vec<(u16, &[u8])> = tlvs.iter().chain([(ORDER_TAG, own.as_slice())]).collect();
-        pairs.sort_by_key(|&(tag, _)| tag);
-        Tlvs::from_pairs(pairs)
+        with_own(tlvs, ORDER_TAG, &own)
     }
 
     /// Of an entry; none of one whose content was erased.
@@ -90,17 +88,22 @@ impl Ordered {
         let (flags, due_ms, refused) = (r.u16("flags").ok()?, r.u64("due").ok()?, r.u16("refused").ok()?);
         let mut id = CommandId::read(&mut r).ok()?;
         if order == Order::Make {
-            id = CommandId { sender: image.sender, number: image.number };
+            id = image.command_id();
         }
         Some(Self { order, id, due_ms, flags, refused })
     }
+}
+
+/// Whether an entry has the content of a message that waits.
+pub(super) fn has_content(image: &Image) -> bool {
+    Ordered::of(image).is_some_and(|ordered| ordered.order.has_content())
 }
 
 /// Which scheduled message a message is, that was sent when its time had come.
 #[must_use]
 pub fn sent(image: &Image) -> Option<CommandId> {
     let is_it = image.kind == ImageKind::Message.number() && image.flags & image_flag::SCHEDULED != 0;
-    is_it.then_some(CommandId { sender: image.sender, number: image.number })
+    is_it.then_some(image.command_id())
 }
 
 /// What is made or replaced takes all parts that there may have been with it, and so does what ends: the entry that made

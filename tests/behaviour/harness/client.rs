@@ -3,6 +3,7 @@
 use std::{collections::VecDeque, io};
 
 use bytes::Bytes;
+use postrider::auth::Claims;
 use postrider_protocol::{
     Channel, HEADER_BYTES, Id, Image, Method, Reason, Sender, SenderKind, Tlvs,
     frame::Decoder,
@@ -122,6 +123,13 @@ impl Client {
         client.sender = connack.sender;
         client.connack = Some(connack);
         client
+    }
+
+    /// Connects with a good token that claims this, under a new kept sender.
+    pub fn connect_claiming(server: &Server, via: Via, claims: &Claims, device: &str) -> Self {
+        let connect = connect_packet(&claims.sub, device, Sender::request(SenderKind::Kept));
+        let connect = ConnectPacket { token: sign(claims).into(), ..connect };
+        Self::connect_by(server, via, &claims.sub, &connect).unwrap()
     }
 
     /// Connects `user` with exactly this; the refusing CONNACK when it is refused.
