@@ -1,7 +1,7 @@
 //! The storage code alone, for the torture suites: writes a directory and says what is durable, or opens one and says
 //! what is there. A process of its own, so that a panic, a hang and a kill count as what they are.
 //!
-//! `write DIR SEED FIRST ENTRIES`: appends entries FIRST.. of the world that SEED decides; after each batch prints one
+//! `write DIR SEED FIRST ENTRIES`, `write-and-rest`, `write-and-close`: appends entries FIRST.. of the world that SEED decides; after each batch prints one
 //! line with `channel:seq` for each channel that rose. `read DIR [CHANNEL:SEQ …]` on standard input: opens, reads all
 //! channels, prints `missing CHANNEL SEQ` and `wrong CHANNEL SEQ`, appends, closes, opens and reads again. `check DIR`.
 
@@ -29,8 +29,9 @@ fn main() -> ExitCode {
     let arguments: Vec<&str> = arguments.iter().map(String::as_str).collect();
     let result = match arguments.as_slice() {
         _ if plant::set_from_environment().is_err() => Err("PLANT_FAULT names no fault".into()),
-        ["write", dir, seed, first, entries] => write(dir, seed, first, entries, false),
-        ["write-and-close", dir, seed, first, entries] => write(dir, seed, first, entries, true),
+        ["write", dir, seed, first, entries] => write(dir, seed, first, entries, End::Killed),
+        ["write-and-rest", dir, seed, first, entries] => write(dir, seed, first, entries, End::Rested),
+        ["write-and-close", dir, seed, first, entries] => write(dir, seed, first, entries, End::Closed),
         ["read", dir] => read(dir),
         ["check", dir] => tell_check(dir),
         _ => Err("usage: torture-storage write DIR SEED FIRST ENTRIES | read DIR | check DIR".into()),
@@ -155,7 +156,17 @@ impl Writer {
     }
 }
 
-fn write(dir: &str, seed: &str, first: &str, entries: &str, is_closed: bool) -> Result {
+/// How a writer ends.
+enum End {
+    /// Right after the last batch.
+    Killed,
+    /// Killed when nothing had come for a while, so that the last batch is vouched for as a server does then. Before, a bit
+    /// that goes bad in it cannot be told from a write that was cut short.
+    Rested,
+    Closed,
+}
+
+fn write(dir: &str, seed: &str, first: &str, entries: &str, end: End) -> Result {
     let (seed, first, entries): (u64, u64, u64) = (seed.parse()?, first.parse()?, entries.parse()?);
     let mut writer = Writer::new(start(dir)?)?;
     let mut done = 0;
@@ -170,9 +181,13 @@ fn write(dir: &str, seed: &str, first: &str, entries: &str, is_closed: bool) -> 
         io::stdout().flush()?;
         done += count;
     }
-    if is_closed {
-        writer.opened.materialiser.checkpoint()?;
-        writer.opened.log.close()?;
+    match end {
+        End::Killed => {}
+        End::Rested => _ = writer.opened.log.append(&writer.epochs, std::iter::empty())?,
+        End::Closed => {
+            writer.opened.materialiser.checkpoint()?;
+            writer.opened.log.close()?;
+        }
     }
     Ok(())
 }

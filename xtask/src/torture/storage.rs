@@ -73,7 +73,7 @@ impl Storage {
         is_closed: bool,
         durable: &mut Durable,
     ) -> Result {
-        let verb = if is_closed { "write-and-close" } else { "write" };
+        let verb = if is_closed { "write-and-close" } else { "write-and-rest" };
         let mut command = self.command(&[verb, &seed.to_string(), &first.to_string(), &entries.to_string()], dir);
         let output = command.output()?;
         if !output.status.success() {
