@@ -22,8 +22,10 @@ use crate::{
 
 /// How often the counts are looked at.
 const LOOK: Duration = Duration::from_millis(100);
-/// What is under way at the end may take so long.
+/// What is under way at the end is given up once nothing has come for so long.
 const DRAIN: Duration = Duration::from_secs(15);
+/// And after so many times as long, whatever still comes.
+const DRAINS: usize = 12;
 /// The devices of a storm may take so long.
 const STORM: Duration = Duration::from_secs(180);
 /// Files that are open beside the connections.
@@ -134,9 +136,24 @@ impl Run {
             self.storm(&options)?;
         }
         self.board.enter(Phase::Drain);
-        self.wait("draining", DRAIN, |counts| counts.unfinished == 0 && counts.received >= counts.expected);
+        self.drain();
         self.report.unanswered = self.board.counts().unfinished;
         Ok(())
+    }
+
+    /// Waits for what is under way as long as any of it comes: what is late is not lost.
+    fn drain(&mut self) {
+        for _ in 0..DRAINS {
+            let before = self.board.counts();
+            let is_done = |counts: &Counts| counts.unfinished == 0 && counts.received >= counts.expected;
+            if self.wait("draining", DRAIN, is_done) {
+                return;
+            }
+            let after = self.board.counts();
+            if (after.received, after.unfinished) == (before.received, before.unfinished) {
+                return;
+            }
+        }
     }
 
     /// Waits until everybody who is there from the beginning is in.
