@@ -24,8 +24,8 @@ use crate::{
 const LOOK: Duration = Duration::from_millis(100);
 /// What is under way at the end is given up once nothing has come for so long.
 const DRAIN: Duration = Duration::from_secs(15);
-/// And after so many times as long, whatever still comes.
-const DRAINS: usize = 12;
+/// And after so long, whatever still comes.
+const LATEST: Duration = Duration::from_secs(180);
 /// The devices of a storm may take so long.
 const STORM: Duration = Duration::from_secs(180);
 /// Files that are open beside the connections.
@@ -143,17 +143,15 @@ impl Run {
 
     /// Waits for what is under way as long as any of it comes: what is late is not lost.
     fn drain(&mut self) {
-        for _ in 0..DRAINS {
-            let before = self.board.counts();
-            let is_done = |counts: &Counts| counts.unfinished == 0 && counts.received >= counts.expected;
-            if self.wait("draining", DRAIN, is_done) {
-                return;
+        let (mut last, mut since) = (None, Instant::now());
+        self.wait("draining", LATEST, |counts| {
+            let now = Some((counts.received, counts.unfinished));
+            if now != last {
+                (last, since) = (now, Instant::now());
             }
-            let after = self.board.counts();
-            if (after.received, after.unfinished) == (before.received, before.unfinished) {
-                return;
-            }
-        }
+            let is_done = counts.unfinished == 0 && counts.received >= counts.expected;
+            is_done || since.elapsed() >= DRAIN
+        });
     }
 
     /// Waits until everybody who is there from the beginning is in.
