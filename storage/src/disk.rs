@@ -9,7 +9,10 @@ use std::{
 
 use bytes::Bytes;
 
-use crate::memory::Hold;
+use crate::{
+    direct::{Direct, Stage},
+    memory::Hold,
+};
 
 /// Zeros are written in pieces of this size; where each is synced before the next, it is all that a sync of the log finds
 /// before it in the drive's queue.
@@ -25,7 +28,7 @@ pub(crate) enum Disk {
 /// An open segment.
 #[derive(Debug)]
 pub(crate) enum Segment {
-    File(File),
+    File(File, Option<Direct>),
     Memory(Hold, u32),
 }
 
@@ -84,14 +87,15 @@ impl Disk {
         };
         let path = Self::path(dir, number);
         let file = File::options().read(true).write(true).create(true).truncate(true).open(&path)?;
-        let made =
-            write_zeros(&file, len, before).and_then(|()| file.write_all_at(head, 0)).and_then(|()| file.sync_all());
+        let direct = Direct::open(&path, len);
+        let zeros = write_zeros(&file, direct.as_ref(), len, before);
+        let made = zeros.and_then(|()| file.write_all_at(head, 0)).and_then(|()| file.sync_all());
         if let Err(error) = made.and_then(|()| sync_dir(dir)) {
             // It holds nothing yet; with a full disk its space is what is missing.
             let _ = fs::remove_file(&path);
             return Err(error);
         }
-        Ok(Segment::File(file))
+        Ok(Segment::File(file, direct))
     }
 
     /// Opens a segment.
@@ -99,10 +103,19 @@ impl Disk {
         match self {
             Self::Files(dir) => {
                 let file = File::options().read(true).write(true).open(Self::path(dir, number))?;
-                Ok(Segment::File(file))
+                Ok(Segment::File(file, None))
             }
             Self::Memory(hold) => Ok(Segment::Memory(hold.clone(), number)),
         }
+    }
+
+    /// Opens a segment of `len` bytes to append to it.
+    pub(crate) fn open_prepared(&self, number: u32, len: u64) -> io::Result<Segment> {
+        let segment = self.open(number)?;
+        Ok(match (segment, self) {
+            (Segment::File(file, _), Self::Files(dir)) => Segment::File(file, Direct::open(&Self::path(dir, number), len)),
+            (segment, _) => segment,
+        })
     }
 
     /// Removes a segment; durable on return.
@@ -136,9 +149,18 @@ impl Disk {
 }
 
 impl Segment {
+    /// Writes what follows all that was written before.
+    pub(crate) fn append(&self, stage: &mut Stage, bytes: &[u8], offset: u64) -> io::Result<()> {
+        match self {
+            Self::File(file, Some(direct)) => direct.append(file, stage, bytes, offset),
+            _ => self.write_all_at(bytes, offset),
+        }
+    }
+
+    /// Overwrites what is there.
     pub(crate) fn write_all_at(&self, bytes: &[u8], offset: u64) -> io::Result<()> {
         match self {
-            Self::File(file) => file.write_all_at(bytes, offset),
+            Self::File(file, _) => file.write_all_at(bytes, offset),
             Self::Memory(hold, number) => hold.write(*number, usize::try_from(offset).unwrap_or(usize::MAX), bytes),
         }
     }
@@ -146,7 +168,7 @@ impl Segment {
     /// Up to `len` bytes from `offset`; fewer only at the end.
     pub(crate) fn read_at(&self, offset: u64, len: usize) -> io::Result<Vec<u8>> {
         let file = match self {
-            Self::File(file) => file,
+            Self::File(file, _) => file,
             Self::Memory(hold, number) => return hold.read(*number, usize::try_from(offset).unwrap_or(0), len),
         };
         let mut bytes = vec![0; len];
@@ -165,7 +187,7 @@ impl Segment {
 
     pub(crate) fn sync_data(&self) -> io::Result<()> {
         match self {
-            Self::File(file) => file.sync_data(),
+            Self::File(file, _) => file.sync_data(),
             Self::Memory(hold, number) => hold.sync(*number),
         }
     }
@@ -173,19 +195,25 @@ impl Segment {
     /// Cuts the segment to `len` bytes; durable after a sync.
     pub(crate) fn cut(&self, len: u64) -> io::Result<()> {
         match self {
-            Self::File(file) => file.set_len(len),
+            Self::File(file, _) => file.set_len(len),
             Self::Memory(hold, number) => hold.cut(*number, usize::try_from(len).unwrap_or(usize::MAX)),
         }
     }
 }
 
-fn write_zeros(file: &File, len: u64, mut before: impl FnMut(u64) -> bool) -> io::Result<()> {
-    let zeros = vec![0; PIECE];
+fn write_zeros(
+    file: &File,
+    direct: Option<&Direct>,
+    len: u64,
+    mut before: impl FnMut(u64) -> bool,
+) -> io::Result<()> {
+    let mut zeros = Stage::new(PIECE);
     let mut at = 0;
     while at < len {
         let is_synced = before(at);
         let piece = usize::try_from(len - at).unwrap_or(PIECE).min(PIECE);
-        file.write_all_at(zeros.get(..piece).unwrap_or(&zeros), at)?;
+        let done = direct.map_or(Ok(None), |direct| direct.zero(&mut zeros, piece, at))?.unwrap_or(0);
+        file.write_all_at(zeros.bytes(piece - done), at + done as u64)?;
         if is_synced {
             file.sync_data()?;
         }
@@ -202,6 +230,6 @@ pub(crate) fn sync_dir(dir: &Path) -> io::Result<()> {
 /// Makes a file of `len` allocated bytes.
 pub(crate) fn allocate(path: &Path, len: u64) -> io::Result<()> {
     let file = File::options().write(true).create(true).truncate(true).open(path)?;
-    write_zeros(&file, len, |_| false)?;
+    write_zeros(&file, Direct::open(path, len).as_ref(), len, |_| false)?;
     file.sync_all()
 }

@@ -12,6 +12,7 @@ mod broadcasts;
 mod check;
 mod codec;
 mod digest;
+mod direct;
 mod disk;
 mod entry;
 mod erase;

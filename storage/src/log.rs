@@ -14,6 +14,7 @@ use std::{
 use crate::{
     LogError, NewEntry, SLOTS, Written,
     batch::{self, Frame, Head, Shares},
+    direct::Stage,
     disk::{Disk, Segment},
     lock::Lock,
     plant,
@@ -21,6 +22,9 @@ use crate::{
     slots::PerSlot,
     space::Space,
 };
+
+/// Batches go to the drive in pieces of this size.
+const STAGE: usize = 256 << 10;
 
 /// A batch that was appended and is to be waited for. Tickets resolve in the order of their appends.
 #[derive(Debug, PartialEq, Eq)]
@@ -52,6 +56,7 @@ pub struct Log {
     disk: Disk,
     id: u64,
     segment: Segment,
+    stage: Stage,
     number: u32,
     capacity: u64,
     offset: usize,
@@ -85,6 +90,7 @@ impl Log {
             disk: start.disk,
             id: start.id,
             segment,
+            stage: Stage::new(STAGE),
             number: start.segment,
             capacity,
             offset: SEGMENT_HEAD,
@@ -226,7 +232,7 @@ impl Log {
         }
         let start = self.offset;
         let what = || format!("writing {}", self.disk.name(self.number));
-        self.segment.write_all_at(bytes, start as u64).map_err(|error| LogError::io(what())(error))?;
+        self.segment.append(&mut self.stage, bytes, start as u64).map_err(|error| LogError::io(what())(error))?;
         self.offset += bytes.len();
         self.preparer.reached(self.offset as u64);
         self.next = (self.next.0 + 1, crc);

@@ -269,7 +269,10 @@ impl Opening<'_> {
             unused.is_fresh && unused.number == scan.highest && unused.len == self.options.segment_bytes
         });
         let (segment, prepared) = match reusable {
-            Some(unused) => (unused.number, Some((disk.open(unused.number).map_err(io("opening"))?, unused.len))),
+            Some(unused) => {
+                let segment = disk.open_prepared(unused.number, unused.len).map_err(io("opening"))?;
+                (unused.number, Some((segment, unused.len)))
+            }
             None => (scan.highest + 1, None),
         };
         let start = Start {

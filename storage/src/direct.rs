@@ -1,0 +1,122 @@
+//! Writing a file past the system's file cache, which would take a page of memory for each page of a log that hardly
+//! anybody reads again.
+
+use std::{
+    fs::{File, OpenOptions},
+    io,
+    os::unix::fs::{FileExt, OpenOptionsExt},
+    path::Path,
+};
+
+use rustix::fs::OFlags;
+
+/// Files are written past the cache in whole pages at multiples of this, from memory that is aligned likewise: no file
+/// system or drive in use asks for more.
+const PAGE: usize = 4 << 10;
+/// A piece with fewer bytes of whole pages goes through the cache: it is on the drive with the sync that follows, while
+/// a direct write is one more turn of the drive.
+const LONG: usize = 32 << 10;
+
+/// Aligned memory that bytes leave from.
+#[derive(Debug)]
+pub(crate) struct Stage {
+    memory: Vec<u8>,
+    skip: usize,
+}
+
+impl Stage {
+    /// One for up to `len` bytes, all zero.
+    pub(crate) fn new(len: usize) -> Self {
+        let memory = vec![0; len + PAGE];
+        let skip = memory.as_ptr().align_offset(PAGE).min(PAGE);
+        Self { memory, skip }
+    }
+
+    /// As many of them as fit, as they were left.
+    pub(crate) fn bytes(&mut self, len: usize) -> &mut [u8] {
+        let skip = self.skip;
+        self.memory.get_mut(skip..skip + len).unwrap_or_default()
+    }
+
+    const fn len(&self) -> usize {
+        self.memory.len() - PAGE
+    }
+}
+
+/// A file that one writer appends to, in place of zeros that are there already.
+#[derive(Debug)]
+pub(crate) struct Direct {
+    file: File,
+    /// Bytes of the file.
+    len: u64,
+}
+
+impl Direct {
+    /// Opens the file at `path`, of `len` bytes, once more; none where the system has no such way.
+    pub(crate) fn open(path: &Path, len: u64) -> Option<Self> {
+        let flags = i32::try_from(OFlags::DIRECT.bits()).ok()?;
+        let file = OpenOptions::new().write(true).custom_flags(flags).open(path).ok()?;
+        Some(Self { file, len })
+    }
+
+    /// Writes zeros over `len` bytes from `at` on, a multiple of the page, for as far as they are whole pages and fit
+    /// `zeros`, which is all zero; how many those are. None when the system refuses.
+    ///
+    /// # Errors
+    /// Of the system.
+    pub(crate) fn zero(&self, zeros: &mut Stage, len: usize, at: u64) -> io::Result<Option<usize>> {
+        let whole = len.min(zeros.len()) / PAGE * PAGE;
+        Ok(self.write(zeros.bytes(whole), at)?.then_some(whole))
+    }
+
+    /// Writes `bytes` at `offset`, behind all that was written before. What shares a page with anything else goes through
+    /// the cache, by `cached`, the same file: so who overwrites a record and who appends behind it see one page.
+    ///
+    /// # Errors
+    /// Of the system.
+    pub(crate) fn append(&self, cached: &File, stage: &mut Stage, bytes: &[u8], offset: u64) -> io::Result<()> {
+        let to_page = usize::try_from(offset.next_multiple_of(PAGE as u64) - offset).unwrap_or(0);
+        let (first, rest) = bytes.split_at(to_page.min(bytes.len()));
+        let whole = rest.len() / PAGE * PAGE;
+        if whole < LONG {
+            return self.append_cached(cached, stage, bytes, offset);
+        }
+        cached.write_all_at(first, offset)?;
+        let (pages, last) = rest.split_at(whole);
+        let mut at = offset + to_page as u64;
+        for piece in pages.chunks(stage.len()) {
+            let aligned = stage.bytes(piece.len());
+            aligned.copy_from_slice(piece);
+            if !self.write(aligned, at)? {
+                cached.write_all_at(piece, at)?;
+            }
+            at += piece.len() as u64;
+        }
+        self.append_cached(cached, stage, last, at)
+    }
+
+    /// Writes `bytes` with zeros up to the end of their last page: the system need not read what is in a page that is
+    /// written as a whole.
+    fn append_cached(&self, cached: &File, stage: &mut Stage, bytes: &[u8], offset: u64) -> io::Result<()> {
+        let end = offset + bytes.len() as u64;
+        let padded = end.next_multiple_of(PAGE as u64).min(self.len).max(end);
+        let len = usize::try_from(padded - offset).unwrap_or(usize::MAX);
+        if len > stage.len() {
+            return cached.write_all_at(bytes, offset);
+        }
+        let whole = stage.bytes(len);
+        let (start, zeros) = whole.split_at_mut(bytes.len());
+        start.copy_from_slice(bytes);
+        zeros.fill(0);
+        cached.write_all_at(whole, offset)
+    }
+
+    /// Writes aligned pages; false when the system refuses them as they are.
+    fn write(&self, pages: &[u8], at: u64) -> io::Result<bool> {
+        match self.file.write_all_at(pages, at) {
+            Ok(()) => Ok(true),
+            Err(error) if error.kind() == io::ErrorKind::InvalidInput => Ok(false),
+            Err(error) => Err(error),
+        }
+    }
+}
