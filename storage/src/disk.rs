@@ -113,7 +113,9 @@ impl Disk {
     pub(crate) fn open_prepared(&self, number: u32, len: u64) -> io::Result<Segment> {
         let segment = self.open(number)?;
         Ok(match (segment, self) {
-            (Segment::File(file, _), Self::Files(dir)) => Segment::File(file, Direct::open(&Self::path(dir, number), len)),
+            (Segment::File(file, _), Self::Files(dir)) => {
+                Segment::File(file, Direct::open(&Self::path(dir, number), len))
+            }
             (segment, _) => segment,
         })
     }
@@ -201,12 +203,7 @@ impl Segment {
     }
 }
 
-fn write_zeros(
-    file: &File,
-    direct: Option<&Direct>,
-    len: u64,
-    mut before: impl FnMut(u64) -> bool,
-) -> io::Result<()> {
+fn write_zeros(file: &File, direct: Option<&Direct>, len: u64, mut before: impl FnMut(u64) -> bool) -> io::Result<()> {
     let mut zeros = Stage::new(PIECE);
     let mut at = 0;
     while at < len {

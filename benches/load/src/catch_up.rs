@@ -78,7 +78,9 @@ impl CatchUp {
         }
         for conversation in listed.conversations {
             let hold = holds.of(conversation.channel.as_bytes());
-            hold.held = hold.held.max(conversation.sync_from);
+            if hold.held == 0 {
+                hold.held = conversation.sync_from;
+            }
             if conversation.head > hold.held {
                 self.missed.push(Missed {
                     channel: conversation.channel.detached(),
@@ -113,7 +115,9 @@ impl CatchUp {
             Packet::Sync(sync).encode(sink.out);
             return;
         }
-        holds.caught_up();
+        if !holds.caught_up() {
+            return self.list(Bytes::new(), sink.out);
+        }
         self.token = std::mem::take(&mut self.fresh);
         self.busy = false;
         sink.caught_up = true;

@@ -108,11 +108,14 @@ impl Postrider {
         let image = Parts::of(payload).ok_or("a RECV that is no image")?;
         let is_message = image.kind == ImageKind::Message.number();
         let hold = self.holds.of(image.channel);
-        let in_order = image.seq > hold.pushed;
-        hold.pushed = hold.pushed.max(image.seq);
         let how = if image.seq > hold.held { How::Pushed } else { How::Pulled };
+        let in_order = hold.push(image.seq);
         if !self.catch_up.is_busy() {
-            hold.held = hold.held.max(image.seq);
+            if sink.plan.catches_up() && hold.has_hole() {
+                self.catch_up.begin(sink.out);
+            } else {
+                hold.take_pushed();
+            }
         }
         let is_new = !is_message || sink.delivered(image.body, how);
         sink.ledger.disordered += u64::from(is_new && !in_order);
