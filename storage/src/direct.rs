@@ -32,7 +32,7 @@ impl Stage {
         Self { memory, skip }
     }
 
-    /// As many of them as fit, as they were left.
+    /// The first `len` of them, as they were left; none of them when there are fewer.
     pub(crate) fn bytes(&mut self, len: usize) -> &mut [u8] {
         let skip = self.skip;
         self.memory.get_mut(skip..skip + len).unwrap_or_default()
@@ -59,14 +59,16 @@ impl Direct {
         Some(Self { file, len })
     }
 
-    /// Writes zeros over `len` bytes from `at` on, a multiple of the page, for as far as they are whole pages and fit
-    /// `zeros`, which is all zero; how many those are. None when the system refuses.
+    /// Writes `pages`, staged, from `at` on, a multiple of the page; through `cached`, the same file, where the system
+    /// refuses them as they are.
     ///
     /// # Errors
     /// Of the system.
-    pub(crate) fn zero(&self, zeros: &mut Stage, len: usize, at: u64) -> io::Result<Option<usize>> {
-        let whole = len.min(zeros.len()) / PAGE * PAGE;
-        Ok(self.write(zeros.bytes(whole), at)?.then_some(whole))
+    pub(crate) fn write(&self, cached: &File, pages: &[u8], at: u64) -> io::Result<()> {
+        match self.file.write_all_at(pages, at) {
+            Err(error) if error.kind() == io::ErrorKind::InvalidInput => cached.write_all_at(pages, at),
+            done => done,
+        }
     }
 
     /// Writes `bytes` at `offset`, behind all that was written before. What shares a page with anything else goes through
@@ -87,9 +89,7 @@ impl Direct {
         for piece in pages.chunks(stage.len()) {
             let aligned = stage.bytes(piece.len());
             aligned.copy_from_slice(piece);
-            if !self.write(aligned, at)? {
-                cached.write_all_at(piece, at)?;
-            }
+            self.write(cached, aligned, at)?;
             at += piece.len() as u64;
         }
         self.append_cached(cached, stage, last, at)
@@ -110,13 +110,41 @@ impl Direct {
         zeros.fill(0);
         cached.write_all_at(whole, offset)
     }
+}
 
-    /// Writes aligned pages; false when the system refuses them as they are.
-    fn write(&self, pages: &[u8], at: u64) -> io::Result<bool> {
-        match self.file.write_all_at(pages, at) {
-            Ok(()) => Ok(true),
-            Err(error) if error.kind() == io::ErrorKind::InvalidInput => Ok(false),
-            Err(error) => Err(error),
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use super::*;
+
+    /// Not whole pages: padding stops at its end.
+    const LEN: usize = (1 << 20) + 100;
+
+    #[test]
+    fn what_is_appended_and_overwritten_in_turns_reads_back() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("file");
+        let mut expected = vec![0; LEN];
+        std::fs::write(&path, &expected).unwrap();
+        let cached = File::options().read(true).write(true).open(&path).unwrap();
+        let direct = Direct::open(&path, LEN as u64).unwrap();
+        let mut stage = Stage::new(64 << 10);
+        let (mut at, page) = (64, PAGE);
+        // Within a page, up to its end, a long one from its start, long ones across it, and short ones behind them.
+        for (number, len) in [10, page - 74, 10 * page, 50_001, 300, 200_000, 2 * page, 65_432].into_iter().enumerate()
+        {
+            let bytes = vec![number as u8 + 1; len];
+            direct.append(&cached, &mut stage, &bytes, at as u64).unwrap();
+            expected[at..at + len].copy_from_slice(&bytes);
+            at += len;
+            // What erasure does to a record that shares its page with what comes next.
+            cached.write_all_at(&[0xee; 4], at as u64 - 6).unwrap();
+            expected[at - 6..at - 2].fill(0xee);
+            assert!(std::fs::read(&path).unwrap() == expected, "after piece {number}");
         }
+        let rest = LEN - at;
+        direct.append(&cached, &mut stage, &vec![0xff; rest], at as u64).unwrap();
+        expected[at..].fill(0xff);
+        assert!(std::fs::read(&path).unwrap() == expected, "the file has its length");
     }
 }

@@ -28,6 +28,7 @@ pub(crate) enum Disk {
 /// An open segment.
 #[derive(Debug)]
 pub(crate) enum Segment {
+    /// With what appends to it past the cache, for the one who does.
     File(File, Option<Direct>),
     Memory(Hold, u32),
 }
@@ -111,13 +112,11 @@ impl Disk {
 
     /// Opens a segment of `len` bytes to append to it.
     pub(crate) fn open_prepared(&self, number: u32, len: u64) -> io::Result<Segment> {
-        let segment = self.open(number)?;
-        Ok(match (segment, self) {
-            (Segment::File(file, _), Self::Files(dir)) => {
-                Segment::File(file, Direct::open(&Self::path(dir, number), len))
-            }
-            (segment, _) => segment,
-        })
+        let mut segment = self.open(number)?;
+        if let (Segment::File(_, direct), Self::Files(dir)) = (&mut segment, self) {
+            *direct = Direct::open(&Self::path(dir, number), len);
+        }
+        Ok(segment)
     }
 
     /// Removes a segment; durable on return.
@@ -209,8 +208,11 @@ fn write_zeros(file: &File, direct: Option<&Direct>, len: u64, mut before: impl 
     while at < len {
         let is_synced = before(at);
         let piece = usize::try_from(len - at).unwrap_or(PIECE).min(PIECE);
-        let done = direct.map_or(Ok(None), |direct| direct.zero(&mut zeros, piece, at))?.unwrap_or(0);
-        file.write_all_at(zeros.bytes(piece - done), at + done as u64)?;
+        let zeros = zeros.bytes(piece);
+        match direct {
+            Some(direct) => direct.write(file, zeros, at)?,
+            None => file.write_all_at(zeros, at)?,
+        }
         if is_synced {
             file.sync_data()?;
         }
