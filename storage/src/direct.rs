@@ -1,14 +1,7 @@
 //! Writing a file past the system's file cache, which would take a page of memory for each page of a log that hardly
 //! anybody reads again.
 
-use std::{
-    fs::{File, OpenOptions},
-    io,
-    os::unix::fs::{FileExt, OpenOptionsExt},
-    path::Path,
-};
-
-use rustix::fs::OFlags;
+use std::{fs::File, io, os::unix::fs::FileExt, path::Path};
 
 /// Files are written past the cache in whole pages at multiples of this, from memory that is aligned likewise: no file
 /// system or drive in use asks for more.
@@ -54,9 +47,7 @@ pub(crate) struct Direct {
 impl Direct {
     /// Opens the file at `path`, of `len` bytes, once more; none where the system has no such way.
     pub(crate) fn open(path: &Path, len: u64) -> Option<Self> {
-        let flags = i32::try_from(OFlags::DIRECT.bits()).ok()?;
-        let file = OpenOptions::new().write(true).custom_flags(flags).open(path).ok()?;
-        Some(Self { file, len })
+        open(path).map(|file| Self { file, len })
     }
 
     /// Writes `pages`, staged, from `at` on, a multiple of the page; through `cached`, the same file, where the system
@@ -112,7 +103,19 @@ impl Direct {
     }
 }
 
-#[cfg(test)]
+#[cfg(target_os = "linux")]
+fn open(path: &Path) -> Option<File> {
+    use std::os::unix::fs::OpenOptionsExt;
+    let flags = i32::try_from(rustix::fs::OFlags::DIRECT.bits()).ok()?;
+    File::options().write(true).custom_flags(flags).open(path).ok()
+}
+
+#[cfg(not(target_os = "linux"))]
+const fn open(_: &Path) -> Option<File> {
+    None
+}
+
+#[cfg(all(test, target_os = "linux"))]
 #[allow(clippy::unwrap_used)]
 mod tests {
     use super::*;
