@@ -2,7 +2,7 @@
 //!
 //! ```text
 //! log id u64 · number u64 · CRC of the batch before u32 · durable through u64 · length of the runs u32 · head CRC u32
-//!   · runs · batch CRC u32 · zeros up to a multiple of 64
+//!   · runs · batch CRC u32 · zeros up to a multiple of 64, or of a page when the highest bit of the length says so
 //! run: slot u8 · epoch u32 · first position u64 · count u32 · length u32 · run CRC u32 · records
 //! ```
 //! The log id is random and told to nobody, so no message body can pass for a batch. The batch CRC covers its head, the
@@ -10,6 +10,7 @@
 
 use crate::{
     LogError, NewEntry, SLOTS,
+    direct::CACHE_PAGE,
     entry::{RECORD_HEAD, RecordRef, be32, be64, write_record},
     slots::PerSlot,
     written::Record,
@@ -19,6 +20,11 @@ pub(crate) const BATCH_HEAD: usize = 36;
 const RUN_HEAD: usize = 25;
 /// Batches begin at multiples of this.
 pub(crate) const ALIGN: usize = 64;
+/// A batch of so many bytes ends with its last page, so that it and the next one share none: both can be written past
+/// the file cache, which takes whole pages.
+const LONG: usize = 32 << 10;
+/// Of the length in the head of such a batch.
+const ENDS_PAGE: u32 = 1 << 31;
 
 /// What the head of a batch says.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -27,6 +33,20 @@ pub(crate) struct Head {
     pub previous: u32,
     pub durable_through: u64,
     pub len: usize,
+    /// The next batch begins at a page.
+    ends_page: bool,
+}
+
+impl Head {
+    /// That of a batch whose entries are not known yet.
+    pub(crate) const fn new(number: u64, previous: u32, durable_through: u64) -> Self {
+        Self { number, previous, durable_through, len: 0, ends_page: false }
+    }
+
+    /// Where the batch after this one begins, which is at `at`.
+    pub(crate) const fn end(&self, at: usize) -> usize {
+        end(at, BATCH_HEAD + self.len + 4, self.ends_page)
+    }
 }
 
 /// Entries of one slot in one batch.
@@ -138,8 +158,17 @@ impl Shares {
 }
 
 /// The next multiple of [`ALIGN`].
-pub(crate) const fn align(at: usize) -> usize {
-    at.div_ceil(ALIGN) * ALIGN
+const fn align(at: usize) -> usize {
+    at.next_multiple_of(ALIGN)
+}
+
+const fn end(at: usize, len: usize, ends_page: bool) -> usize {
+    (at + len).next_multiple_of(if ends_page { CACHE_PAGE } else { ALIGN })
+}
+
+/// Where the batch after one of `len` bytes begins, which is written at `at`.
+pub(crate) const fn end_of(at: usize, len: usize) -> usize {
+    end(at, len, len >= LONG)
 }
 
 /// A batch of `entries`, with its CRC and its records in the order of the entries. `shares` were told of the same
@@ -211,7 +240,9 @@ fn finish(out: &mut [u8], frame: &Frame<'_>, end: usize) -> u32 {
     head[8..16].copy_from_slice(&frame.head.number.to_be_bytes());
     head[16..20].copy_from_slice(&frame.head.previous.to_be_bytes());
     head[20..28].copy_from_slice(&frame.head.durable_through.to_be_bytes());
-    head[28..32].copy_from_slice(&u32::try_from(end - BATCH_HEAD).unwrap_or(u32::MAX).to_be_bytes());
+    let page = if out.len() < LONG { 0 } else { ENDS_PAGE };
+    let len = u32::try_from(end - BATCH_HEAD).unwrap_or(u32::MAX) | page;
+    head[28..32].copy_from_slice(&len.to_be_bytes());
     let crc = crc32fast::hash(&head[..32]);
     head[32..].copy_from_slice(&crc.to_be_bytes());
     if let Some(place) = out.first_chunk_mut() {
@@ -245,22 +276,25 @@ fn walk_heads(runs: &[u8], mut take: impl FnMut(&[u8])) -> bool {
     true
 }
 
-/// The head of the batch at `at`, if one is there. That the batch fits into `bytes` is checked.
+/// The head of the batch at `at`, if one is there. That the batch fits into `bytes` is checked. Here and below `bytes`
+/// begin at a page of the segment.
 pub(crate) fn head_at(bytes: &[u8], at: usize, id: u64) -> Option<Head> {
     let head = bytes.get(at..)?.first_chunk::<BATCH_HEAD>()?;
     if be64(head, 0) != id || crc32fast::hash(head.get(..BATCH_HEAD - 4)?) != be32(head, 32) {
         return None;
     }
-    let len = be32(head, 28) as usize;
+    let len = (be32(head, 28) & !ENDS_PAGE) as usize;
     let fits = at + BATCH_HEAD + len + 4 <= bytes.len();
-    let head = Head { number: be64(head, 8), previous: be32(head, 16), durable_through: be64(head, 20), len };
+    let ends_page = be32(head, 28) & ENDS_PAGE != 0;
+    let head =
+        Head { number: be64(head, 8), previous: be32(head, 16), durable_through: be64(head, 20), len, ends_page };
     fits.then_some(head)
 }
 
 /// The whole batch at `at`, if one is there.
 pub(crate) fn parse(bytes: &[u8], at: usize, id: u64) -> Option<Batch> {
     let head = head_at(bytes, at, id)?;
-    let runs_at = at + BATCH_HEAD;
+    let (runs_at, end) = (at + BATCH_HEAD, head.end(at));
     let runs_end = runs_at + head.len;
     let mut crc = crc32fast::Hasher::new();
     crc.update(bytes.get(at..runs_at)?);
@@ -277,7 +311,7 @@ pub(crate) fn parse(bytes: &[u8], at: usize, id: u64) -> Option<Batch> {
         at = runs.read(bytes, at, runs_end)?;
     }
     let whole = runs.runs.iter().all(|run| run.sound == run.count);
-    whole.then_some(Batch { head, crc, end: align(runs_end + 4), runs })
+    whole.then_some(Batch { head, crc, end, runs })
 }
 
 /// What can be read of a batch at `at` that is not whole and ends before `limit`: sound records of sound runs, and

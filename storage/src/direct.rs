@@ -5,10 +5,7 @@ use std::{fs::File, io, os::unix::fs::FileExt, path::Path};
 
 /// Files are written past the cache in whole pages at multiples of this, from memory that is aligned likewise: no file
 /// system or drive in use asks for more.
-const PAGE: usize = 4 << 10;
-/// A piece with fewer bytes of whole pages goes through the cache: it is on the drive with the sync that follows, while
-/// a direct write is one more turn of the drive.
-const LONG: usize = 32 << 10;
+pub(crate) const CACHE_PAGE: usize = 4 << 10;
 
 /// Aligned memory that bytes leave from.
 #[derive(Debug)]
@@ -20,8 +17,8 @@ pub(crate) struct Stage {
 impl Stage {
     /// One for up to `len` bytes, all zero.
     pub(crate) fn new(len: usize) -> Self {
-        let memory = vec![0; len + PAGE];
-        let skip = memory.as_ptr().align_offset(PAGE).min(PAGE);
+        let memory = vec![0; len + CACHE_PAGE];
+        let skip = memory.as_ptr().align_offset(CACHE_PAGE).min(CACHE_PAGE);
         Self { memory, skip }
     }
 
@@ -31,8 +28,17 @@ impl Stage {
         self.memory.get_mut(skip..skip + len).unwrap_or_default()
     }
 
+    /// The first `len` of them, as `bytes` and zeros behind.
+    fn with(&mut self, bytes: &[u8], len: usize) -> &[u8] {
+        let staged = self.bytes(len);
+        let (start, zeros) = staged.split_at_mut(bytes.len());
+        start.copy_from_slice(bytes);
+        zeros.fill(0);
+        staged
+    }
+
     const fn len(&self) -> usize {
-        self.memory.len() - PAGE
+        self.memory.len() - CACHE_PAGE
     }
 }
 
@@ -62,44 +68,45 @@ impl Direct {
         }
     }
 
-    /// Writes `bytes` at `offset`, behind all that was written before. What shares a page with anything else goes through
-    /// the cache, by `cached`, the same file: so who overwrites a record and who appends behind it see one page.
+    /// Writes `bytes` at `offset`, behind all that was written before; nothing else will be written before `end`. What
+    /// shares a page with anything else goes through the cache, by `cached`, the same file: so who overwrites a record
+    /// and who appends behind it see one page.
     ///
     /// # Errors
     /// Of the system.
-    pub(crate) fn append(&self, cached: &File, stage: &mut Stage, bytes: &[u8], offset: u64) -> io::Result<()> {
-        let to_page = usize::try_from(offset.next_multiple_of(PAGE as u64) - offset).unwrap_or(0);
-        let (first, rest) = bytes.split_at(to_page.min(bytes.len()));
-        let whole = rest.len() / PAGE * PAGE;
-        if whole < LONG {
+    pub(crate) fn append(
+        &self,
+        cached: &File,
+        stage: &mut Stage,
+        bytes: &[u8],
+        offset: u64,
+        end: u64,
+    ) -> io::Result<()> {
+        if !end.is_multiple_of(CACHE_PAGE as u64) {
             return self.append_cached(cached, stage, bytes, offset);
         }
+        let to_page = usize::try_from(offset.next_multiple_of(CACHE_PAGE as u64) - offset).unwrap_or(0);
+        let (first, pages) = bytes.split_at(to_page.min(bytes.len()));
         cached.write_all_at(first, offset)?;
-        let (pages, last) = rest.split_at(whole);
         let mut at = offset + to_page as u64;
         for piece in pages.chunks(stage.len()) {
-            let aligned = stage.bytes(piece.len());
-            aligned.copy_from_slice(piece);
-            self.write(cached, aligned, at)?;
-            at += piece.len() as u64;
+            let staged = stage.with(piece, piece.len().next_multiple_of(CACHE_PAGE));
+            self.write(cached, staged, at)?;
+            at += staged.len() as u64;
         }
-        self.append_cached(cached, stage, last, at)
+        Ok(())
     }
 
     /// Writes `bytes` with zeros up to the end of their last page: the system need not read what is in a page that is
     /// written as a whole.
     fn append_cached(&self, cached: &File, stage: &mut Stage, bytes: &[u8], offset: u64) -> io::Result<()> {
         let end = offset + bytes.len() as u64;
-        let padded = end.next_multiple_of(PAGE as u64).min(self.len).max(end);
+        let padded = end.next_multiple_of(CACHE_PAGE as u64).min(self.len).max(end);
         let len = usize::try_from(padded - offset).unwrap_or(usize::MAX);
         if len > stage.len() {
             return cached.write_all_at(bytes, offset);
         }
-        let whole = stage.bytes(len);
-        let (start, zeros) = whole.split_at_mut(bytes.len());
-        start.copy_from_slice(bytes);
-        zeros.fill(0);
-        cached.write_all_at(whole, offset)
+        cached.write_all_at(stage.with(bytes, len), offset)
     }
 }
 
@@ -132,21 +139,23 @@ mod tests {
         let cached = File::options().read(true).write(true).open(&path).unwrap();
         let direct = Direct::open(&path, LEN as u64).unwrap();
         let mut stage = Stage::new(64 << 10);
-        let (mut at, page) = (64, PAGE);
-        // Within a page, up to its end, a long one from its start, long ones across it, and short ones behind them.
-        for (number, len) in [10, page - 74, 10 * page, 50_001, 300, 200_000, 2 * page, 65_432].into_iter().enumerate()
-        {
+        let (mut at, page) = (64, CACHE_PAGE);
+        // Within a page, up to its end, whole pages from its start, across it, with and without its end, and short ones
+        // behind them.
+        let pieces = [(10, 1), (page - 74, 1), (10 * page, page), (50_001, page), (300, 1), (200_000, page)];
+        for (number, (len, align)) in pieces.into_iter().chain([(2 * page, 1), (100, page), (65_432, 64)]).enumerate() {
             let bytes = vec![number as u8 + 1; len];
-            direct.append(&cached, &mut stage, &bytes, at as u64).unwrap();
+            let end = (at + len).next_multiple_of(align);
+            direct.append(&cached, &mut stage, &bytes, at as u64, end as u64).unwrap();
             expected[at..at + len].copy_from_slice(&bytes);
-            at += len;
-            // What erasure does to a record that shares its page with what comes next.
-            cached.write_all_at(&[0xee; 4], at as u64 - 6).unwrap();
-            expected[at - 6..at - 2].fill(0xee);
+            // What erasure does to a record that may share its page with what comes next.
+            cached.write_all_at(&[0xee; 4], (at + len) as u64 - 6).unwrap();
+            expected[at + len - 6..at + len - 2].fill(0xee);
+            at = end;
             assert!(std::fs::read(&path).unwrap() == expected, "after piece {number}");
         }
         let rest = LEN - at;
-        direct.append(&cached, &mut stage, &vec![0xff; rest], at as u64).unwrap();
+        direct.append(&cached, &mut stage, &vec![0xff; rest], at as u64, LEN as u64).unwrap();
         expected[at..].fill(0xff);
         assert!(std::fs::read(&path).unwrap() == expected, "the file has its length");
     }

@@ -150,10 +150,10 @@ impl Disk {
 }
 
 impl Segment {
-    /// Writes what follows all that was written before.
-    pub(crate) fn append(&self, stage: &mut Stage, bytes: &[u8], offset: u64) -> io::Result<()> {
+    /// Writes what follows all that was written before, in place of zeros. Nothing else will be written before `end`.
+    pub(crate) fn append(&self, stage: &mut Stage, bytes: &[u8], offset: u64, end: u64) -> io::Result<()> {
         match self {
-            Self::File(file, Some(direct)) => direct.append(file, stage, bytes, offset),
+            Self::File(file, Some(direct)) => direct.append(file, stage, bytes, offset, end),
             _ => self.write_all_at(bytes, offset),
         }
     }

@@ -23,8 +23,8 @@ use crate::{
     space::Space,
 };
 
-/// Batches go to the drive in pieces of this size.
-const STAGE: usize = 256 << 10;
+/// Long batches go to the drive in pieces of this size: most in one.
+const STAGE: usize = 1 << 20;
 
 /// A batch that was appended and is to be waited for. Tickets resolve in the order of their appends.
 #[derive(Debug, PartialEq, Eq)]
@@ -205,7 +205,7 @@ impl Log {
     }
 
     fn next_head(&self) -> Head {
-        Head { number: self.next.0, previous: self.next.1, durable_through: self.synced_through, len: 0 }
+        Head::new(self.next.0, self.next.1, self.synced_through)
     }
 
     /// Notes how much of each slot there is in `entries`; checks that positions are dense and takes them.
@@ -227,13 +227,15 @@ impl Log {
 
     /// Writes `bytes` as the next batch; returns where in the segment.
     fn put(&mut self, bytes: &[u8], crc: u32) -> Result<usize, LogError> {
-        if (self.offset + bytes.len() + DIRECTORY_MAX) as u64 > self.capacity {
+        if (batch::end_of(self.offset, bytes.len()) + DIRECTORY_MAX) as u64 > self.capacity {
             self.roll(bytes.len())?;
         }
         let start = self.offset;
+        self.offset = batch::end_of(start, bytes.len());
         let what = || format!("writing {}", self.disk.name(self.number));
-        self.segment.append(&mut self.stage, bytes, start as u64).map_err(|error| LogError::io(what())(error))?;
-        self.offset += bytes.len();
+        self.segment
+            .append(&mut self.stage, bytes, start as u64, self.offset as u64)
+            .map_err(|error| LogError::io(what())(error))?;
         self.preparer.reached(self.offset as u64);
         self.next = (self.next.0 + 1, crc);
         Ok(start)
@@ -244,7 +246,7 @@ impl Log {
         seal(&self.segment, self.id, self.offset, &self.directory)
             .map_err(LogError::io(format!("sealing {}", self.disk.name(self.number))))?;
         self.sync()?;
-        let need = (SEGMENT_HEAD + len + DIRECTORY_MAX) as u64;
+        let need = (batch::end_of(SEGMENT_HEAD, len) + DIRECTORY_MAX) as u64;
         let number = self.number.checked_add(1).ok_or(LogError::Misuse("no more segments"))?;
         let what = format!("preparing {}", self.disk.name(number));
         (self.segment, self.capacity) = self.preparer.take(number, need).map_err(LogError::io(what))?;

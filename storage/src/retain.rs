@@ -19,6 +19,7 @@ use postrider_protocol::{Image, Writer};
 use crate::{
     Materialiser, StoreError, batch,
     codec::PAGE,
+    direct,
     disk::Disk,
     entry::{RecordRef, be32, be64},
     segment::SEGMENT_HEAD,
@@ -121,13 +122,15 @@ impl Contents {
         let segment = disk.open(number)?;
         let (mut offset, mut want) = (SEGMENT_HEAD as u64, PIECE);
         while offset < len {
-            let piece = segment.read_at(offset, want)?;
-            let read = contents.take(&piece, id);
-            let is_rest = offset + piece.len() as u64 >= len;
-            if read > 0 {
-                (offset, want) = (offset + read as u64, PIECE);
+            let page = offset - offset % direct::CACHE_PAGE as u64;
+            let piece = segment.read_at(page, want)?;
+            let start = (offset - page) as usize;
+            let end = contents.take(&piece, start, id);
+            let is_rest = page + piece.len() as u64 >= len;
+            if end > start {
+                (offset, want) = (page + end as u64, PIECE);
             } else if is_rest {
-                offset += search(&piece, id) as u64;
+                offset = page + search(&piece, start, id) as u64;
             } else {
                 want = want.saturating_mul(4);
             }
@@ -135,9 +138,8 @@ impl Contents {
         Ok(contents)
     }
 
-    /// Takes the batches that `piece` begins with; tells where they end.
-    fn take(&mut self, piece: &[u8], id: u64) -> usize {
-        let mut at = 0;
+    /// Takes the batches of `piece` from `at` on; tells where they end.
+    fn take(&mut self, piece: &[u8], mut at: usize, id: u64) -> usize {
         while let Some(batch) = batch::parse(piece, at, id) {
             at = batch.end;
             for record in &batch.runs.records {
@@ -164,9 +166,9 @@ impl Contents {
     }
 }
 
-/// Where in `piece`, which begins with no batch, the next one begins; its end without any.
-fn search(piece: &[u8], id: u64) -> usize {
-    let mut places = (0..piece.len()).step_by(batch::ALIGN).skip(1);
+/// Where the next batch of `piece` begins, in which none begins at `start`; its end without any.
+fn search(piece: &[u8], start: usize, id: u64) -> usize {
+    let mut places = (start..piece.len()).step_by(batch::ALIGN).skip(1);
     places.find(|&at| batch::parse(piece, at, id).is_some()).unwrap_or(piece.len())
 }
 

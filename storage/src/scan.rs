@@ -284,7 +284,7 @@ impl Scanner<'_> {
     ) -> Result<(), E> {
         let here = batch::head_at(&self.bytes, self.offset, self.id).filter(|head| head.number == first);
         let limit = match here {
-            Some(head) => batch::align(self.offset + batch::BATCH_HEAD + head.len + 4),
+            Some(head) => self.offset + batch::BATCH_HEAD + head.len + 4,
             None if index == self.index => offset,
             None => self.bytes.len(),
         };

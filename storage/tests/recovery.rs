@@ -5,7 +5,7 @@ mod world;
 
 use std::fs;
 
-use postrider_storage::{Crash, MemoryDisk, OpenError, check, open};
+use postrider_storage::{Crash, MemoryDisk, OpenError, Options, check, open};
 use proptest::prelude::*;
 use world::{Truth, World, copy_all, options};
 
@@ -43,6 +43,32 @@ fn all_is_there_after_a_kill() {
         // A store behind its log is as it should be.
         assert_eq!(check(dir.path()).unwrap(), Vec::<String>::new());
     }
+}
+
+#[test]
+fn long_batches_that_end_with_their_page_are_found_among_short_ones() {
+    let dir = tempfile::tempdir().unwrap();
+    let options = Options { segment_bytes: 8 << 20, ..options(dir.path()) };
+    let mut truth = Truth::default();
+    for round in 0..4 {
+        let mut world = World::open(&options, truth).unwrap();
+        world.truth.check(&world.opened.store);
+        for batch in [1_000, 3, 700, 900, 40] {
+            world.run(round * 1_000 + batch, batch, batch);
+        }
+        truth = world.truth;
+        drop(world.opened);
+        assert_eq!(check(dir.path()).unwrap(), Vec::<String>::new());
+    }
+    let log = fs::read(dir.path().join("log").join("0000000001.seg")).unwrap();
+    let id = &log[64..72];
+    let starts: Vec<_> = (64..log.len()).step_by(64).filter(|&at| log[at..].starts_with(id)).collect();
+    let long = starts.windows(2).filter(|pair| pair[1] - pair[0] >= 32 << 10);
+    let at_pages = long.clone().filter(|pair| pair[1] % 4_096 == 0).count();
+    assert!(at_pages > 2 && at_pages == long.count(), "{starts:?}");
+    fs::remove_dir_all(dir.path().join("store")).unwrap();
+    let rebuilt = World::open(&options, truth).unwrap();
+    rebuilt.truth.check(&rebuilt.opened.store);
 }
 
 #[test]
