@@ -1,6 +1,6 @@
 //! `cargo xtask overload`: twice the load that saturates the server, and then half of it. What is accepted must not
 //! fall, what is refused must be told `BUSY`, memory must stay bounded, and afterwards the latency must be back. What
-//! saturates is looked for with the same connections at a given rate, which is raised until the server falls behind.
+//! saturates is looked for with the same connections at a given rate, which is raised until the server takes no more.
 
 use std::{fs, time::Instant};
 
@@ -18,8 +18,11 @@ use crate::{
 
 /// By so much the rate is raised while the server keeps up.
 const STEP: f64 = 1.4;
-/// It keeps up when it accepts this part of the rate.
-const KEEPS_UP: f64 = 0.97;
+/// The server takes no more when so many rates in a row bring less than [`GAIN`] times the best before them: one alone
+/// may have met a stall of the machine.
+const PATIENCE: u32 = 2;
+/// See [`PATIENCE`].
+const GAIN: f64 = 1.05;
 /// How long each rate is tried, seconds.
 const TRY: u32 = 4;
 /// How long the load runs before it is measured, seconds: the load tool's own.
@@ -75,18 +78,18 @@ impl Overload {
         Ok(())
     }
 
-    /// The most messages a second that were accepted while the rate was raised until the server fell behind.
+    /// The most messages a second that were accepted while the rate was raised until the server took no more.
     fn saturate(&self, server: &Server) -> Result<f64> {
-        let (mut rate, mut best) = (self.from, 0.0_f64);
-        loop {
+        let (mut rate, mut best, mut vain) = (self.from, 0.0_f64, 0);
+        while vain < PATIENCE {
             let report = self.phase(server, &format!("{rate:.0}/s"), rate, TRY)?;
             let accepted = number(&report, "/messages_per_s");
+            // Not a number is no gain.
+            vain = if accepted > best * GAIN { 0 } else { vain + 1 };
             best = best.max(accepted);
-            if accepted.is_nan() || accepted < rate * KEEPS_UP {
-                return Ok(best);
-            }
             rate *= STEP;
         }
+        Ok(best)
     }
 
     /// So many messages a second, whatever the server does.
