@@ -2,6 +2,10 @@
 
 use std::process::ExitCode;
 
+/// What one thread allocates another frees, from socket to log to store: the system's allocator keeps much of that.
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
 fn main() -> ExitCode {
     if let Err(error) = postrider_storage::plant::set_from_environment() {
         eprintln!("postrider: {error}");

@@ -55,7 +55,7 @@ impl Uncovered {
     pub fn targets(&self, (from, to): (u64, u64)) -> impl Iterator<Item = (u64, &TargetRow)> {
         let range = self.0.from(&StateKey::Target(from)).take_while(move |(key, _)| **key <= StateKey::Target(to));
         range.filter_map(|(key, (_, row))| match (key, row) {
-            (StateKey::Target(seq), Some(StateRow::Target(row))) => Some((*seq, row)),
+            (StateKey::Target(seq), Some(StateRow::Target(row))) => Some((*seq, row.as_ref())),
             _ => None,
         })
     }

@@ -108,7 +108,7 @@ impl View {
                 are_people_changed |= change.key == StateKey::User;
                 if let (StateKey::Conversation(user), Some(StateRow::Conversation(row))) = (&change.key, &change.row) {
                     let mut users = self.lock_conversations(run.tenant, user);
-                    users.get_or_default(run.tenant, user.as_bytes()).insert(run.channel.clone(), row.clone());
+                    users.get_or_default(run.tenant, user.as_bytes()).insert(run.channel.clone(), row.as_ref().clone());
                 }
             }
             if let (Some(mut slot), Some(last)) = (self.lock(run.slot), entries.last()) {

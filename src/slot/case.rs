@@ -381,7 +381,7 @@ fn regroup(channel: &mut ChannelState, changes: &[Change]) -> Option<(Arc<Group>
         (StateKey::Group, _) => true,
         (StateKey::Member(user), Some(StateRow::Member(row))) => {
             let known = channel.group.as_ref().and_then(|group| group.members.get(user));
-            known.copied() != row.is_member().then(|| Member::from(row))
+            known.copied() != row.is_member().then(|| Member::from(row.as_ref()))
         }
         _ => false,
     };
@@ -394,7 +394,7 @@ fn regroup(channel: &mut ChannelState, changes: &[Change]) -> Option<(Arc<Group>
         match (&change.key, &change.row) {
             (StateKey::Group, Some(StateRow::Group(row))) => after.row = row.clone(),
             (StateKey::Member(user), Some(StateRow::Member(row))) if row.is_member() => {
-                after.members.insert(user.clone(), Member::from(row));
+                after.members.insert(user.clone(), Member::from(row.as_ref()));
             }
             (StateKey::Member(user), _) if !plant::is(plant::Fault::DeliverToRemoved) => after.members.remove(user),
             _ => {}

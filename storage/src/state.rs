@@ -46,23 +46,23 @@ pub enum StateKey {
     Tags,
 }
 
-/// A row; each tells the position it covers.
+/// A row; each tells the position it covers. Large ones are boxed: of the rows that lie in memory most are small.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[allow(missing_docs, reason = "each variant is the row of that name")]
 pub enum StateRow {
     Group(GroupRow),
     Pins(PinsRow),
-    User(UserRow),
-    Member(MemberRow),
-    Conversation(ConversationRow),
-    Request(RequestRow),
+    User(Box<UserRow>),
+    Member(Box<MemberRow>),
+    Conversation(Box<ConversationRow>),
+    Request(Box<RequestRow>),
     Device(DeviceRow),
-    Target(TargetRow),
+    Target(Box<TargetRow>),
     Reaction(ReactionRow),
     Answer(AnswerRow),
     Scheduled(ScheduledRow),
     Part(PartRow),
-    Broadcast(BroadcastRow),
+    Broadcast(Box<BroadcastRow>),
     Heard(HeardRow),
     Tags(TagsRow),
 }
@@ -175,7 +175,7 @@ macro_rules! of_state {
 
         impl From<$row> for StateRow {
             fn from(row: $row) -> Self {
-                Self::$variant(row)
+                Self::$variant(row.into())
             }
         })*
 
@@ -192,7 +192,7 @@ macro_rules! of_state {
 
             pub(crate) fn decode(table: Table, payload: Bytes) -> Result<Self, StoreError> {
                 match table {
-                    $(Table::$variant => $row::decode(table, payload).map(Self::$variant),)*
+                    $(Table::$variant => $row::decode(table, payload).map(Into::into),)*
                     _ => Err(StoreError::Damaged { table: Table::name_of(&[table as u8]) }),
                 }
             }
