@@ -31,6 +31,8 @@ const TIMER: Token = Token(usize::MAX - 1);
 /// How often a thread looks around when nothing happens.
 const ROUND: Duration = Duration::from_millis(10);
 const SECOND_NS: u64 = 1_000_000_000;
+/// Each connection ticks once a second, so many groups of them one after the other: devices do not know of each other.
+const TICKS: usize = 16;
 /// Connections of one thread that are on their way at a time.
 const OPENING: usize = 256;
 const BUFFER: usize = 512 << 10;
@@ -62,6 +64,8 @@ pub(crate) struct Worker {
     progress: Progress,
     phase: Phase,
     ticked_ns: u64,
+    /// Whose turn it was then, of [`TICKS`].
+    tick: usize,
     /// The moment of this round.
     now_ns: u64,
     buffer: Vec<u8>,
@@ -127,6 +131,7 @@ impl Worker {
             progress: Progress::new(flows, fan),
             phase: Phase::Connect,
             ticked_ns: 0,
+            tick: 0,
             now_ns: 0,
             buffer: vec![0; BUFFER],
             scratch: vec![0; SCRATCH],
@@ -294,9 +299,10 @@ impl Worker {
         let [from, until] = &self.board.measured;
         self.ledger.measured = from.load(Ordering::Relaxed)..until.load(Ordering::Relaxed);
         self.ledger.storm_from = self.board.storm_from.load(Ordering::Relaxed);
-        if now_ns - self.ticked_ns >= SECOND_NS {
+        if now_ns - self.ticked_ns >= SECOND_NS / TICKS as u64 {
             self.ticked_ns = now_ns;
-            for (at, conn) in (0..).zip(&mut self.conns) {
+            self.tick = (self.tick + 1) % TICKS;
+            for (at, conn) in (0..).zip(&mut self.conns).skip(self.tick).step_by(TICKS) {
                 conn.tick(now_ns);
                 if !conn.out.is_empty() {
                     mark(&mut self.dirty, conn, at);
