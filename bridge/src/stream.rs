@@ -23,8 +23,8 @@ pub const MESSAGE_BYTES: usize = 128 * 1024 + 10;
 
 /// The longest message that is written. The buffer in which one is formed is kept, so it is not larger.
 const WRITE_BYTES: usize = 16 * 1024;
-/// What is asked of the socket at a time.
-const READ_BYTES: usize = 2 * 1024;
+/// What is asked of the socket at a time: an idle connection keeps a buffer of this size.
+const READ_BYTES: usize = 1536;
 /// The longest reason of a close frame.
 const REASON_BYTES: usize = 123;
 
