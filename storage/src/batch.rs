@@ -166,9 +166,14 @@ const fn end(at: usize, len: usize, ends_page: bool) -> usize {
     (at + len).next_multiple_of(if ends_page { CACHE_PAGE } else { ALIGN })
 }
 
+/// Whether a batch of `len` bytes is long.
+pub(crate) const fn is_long(len: usize) -> bool {
+    len >= LONG
+}
+
 /// Where the batch after one of `len` bytes begins, which is written at `at`.
 pub(crate) const fn end_of(at: usize, len: usize) -> usize {
-    end(at, len, len >= LONG)
+    end(at, len, is_long(len))
 }
 
 /// A batch of `entries`, with its CRC and its records in the order of the entries. `shares` were told of the same
@@ -240,7 +245,7 @@ fn finish(out: &mut [u8], frame: &Frame<'_>, end: usize) -> u32 {
     head[8..16].copy_from_slice(&frame.head.number.to_be_bytes());
     head[16..20].copy_from_slice(&frame.head.previous.to_be_bytes());
     head[20..28].copy_from_slice(&frame.head.durable_through.to_be_bytes());
-    let page = if out.len() < LONG { 0 } else { ENDS_PAGE };
+    let page = if is_long(out.len()) { ENDS_PAGE } else { 0 };
     let len = u32::try_from(end - BATCH_HEAD).unwrap_or(u32::MAX) | page;
     head[28..32].copy_from_slice(&len.to_be_bytes());
     let crc = crc32fast::hash(&head[..32]);
@@ -283,9 +288,9 @@ pub(crate) fn head_at(bytes: &[u8], at: usize, id: u64) -> Option<Head> {
     if be64(head, 0) != id || crc32fast::hash(head.get(..BATCH_HEAD - 4)?) != be32(head, 32) {
         return None;
     }
-    let len = (be32(head, 28) & !ENDS_PAGE) as usize;
+    let word = be32(head, 28);
+    let (len, ends_page) = ((word & !ENDS_PAGE) as usize, word & ENDS_PAGE != 0);
     let fits = at + BATCH_HEAD + len + 4 <= bytes.len();
-    let ends_page = be32(head, 28) & ENDS_PAGE != 0;
     let head =
         Head { number: be64(head, 8), previous: be32(head, 16), durable_through: be64(head, 20), len, ends_page };
     fits.then_some(head)

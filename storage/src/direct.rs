@@ -68,23 +68,28 @@ impl Direct {
         }
     }
 
-    /// Writes `bytes` at `offset`, behind all that was written before; nothing else will be written before `end`. What
-    /// shares a page with anything else goes through the cache, by `cached`, the same file: so who overwrites a record
-    /// and who appends behind it see one page.
+    /// Writes `bytes` at `offset`, behind all that was written before, through `cached`, the same file: they are on the
+    /// drive with the sync that follows, while a direct write is one more turn of the drive. Zeros go with them up to the
+    /// end of their last page: the system need not read what is in a page that is written as a whole.
     ///
     /// # Errors
     /// Of the system.
-    pub(crate) fn append(
-        &self,
-        cached: &File,
-        stage: &mut Stage,
-        bytes: &[u8],
-        offset: u64,
-        end: u64,
-    ) -> io::Result<()> {
-        if !end.is_multiple_of(CACHE_PAGE as u64) {
-            return self.append_cached(cached, stage, bytes, offset);
+    pub(crate) fn append(&self, cached: &File, stage: &mut Stage, bytes: &[u8], offset: u64) -> io::Result<()> {
+        let end = offset + bytes.len() as u64;
+        let padded = end.next_multiple_of(CACHE_PAGE as u64).min(self.len).max(end);
+        let len = usize::try_from(padded - offset).unwrap_or(usize::MAX);
+        if len > stage.len() {
+            return cached.write_all_at(bytes, offset);
         }
+        cached.write_all_at(stage.with(bytes, len), offset)
+    }
+
+    /// As [`Direct::append`], past the cache; nothing else will be written into their last page. What shares their first
+    /// page with something goes through `cached`: so who overwrites a record and who appends behind it see one page.
+    ///
+    /// # Errors
+    /// Of the system.
+    pub(crate) fn append_pages(&self, cached: &File, stage: &mut Stage, bytes: &[u8], offset: u64) -> io::Result<()> {
         let to_page = usize::try_from(offset.next_multiple_of(CACHE_PAGE as u64) - offset).unwrap_or(0);
         let (first, pages) = bytes.split_at(to_page.min(bytes.len()));
         cached.write_all_at(first, offset)?;
@@ -95,18 +100,6 @@ impl Direct {
             at += staged.len() as u64;
         }
         Ok(())
-    }
-
-    /// Writes `bytes` with zeros up to the end of their last page: the system need not read what is in a page that is
-    /// written as a whole.
-    fn append_cached(&self, cached: &File, stage: &mut Stage, bytes: &[u8], offset: u64) -> io::Result<()> {
-        let end = offset + bytes.len() as u64;
-        let padded = end.next_multiple_of(CACHE_PAGE as u64).min(self.len).max(end);
-        let len = usize::try_from(padded - offset).unwrap_or(usize::MAX);
-        if len > stage.len() {
-            return cached.write_all_at(bytes, offset);
-        }
-        cached.write_all_at(stage.with(bytes, len), offset)
     }
 }
 
@@ -145,17 +138,17 @@ mod tests {
         let pieces = [(10, 1), (page - 74, 1), (10 * page, page), (50_001, page), (300, 1), (200_000, page)];
         for (number, (len, align)) in pieces.into_iter().chain([(2 * page, 1), (100, page), (65_432, 64)]).enumerate() {
             let bytes = vec![number as u8 + 1; len];
-            let end = (at + len).next_multiple_of(align);
-            direct.append(&cached, &mut stage, &bytes, at as u64, end as u64).unwrap();
+            let append = if align == page { Direct::append_pages } else { Direct::append };
+            append(&direct, &cached, &mut stage, &bytes, at as u64).unwrap();
             expected[at..at + len].copy_from_slice(&bytes);
             // What erasure does to a record that may share its page with what comes next.
             cached.write_all_at(&[0xee; 4], (at + len) as u64 - 6).unwrap();
             expected[at + len - 6..at + len - 2].fill(0xee);
-            at = end;
+            at = (at + len).next_multiple_of(align);
             assert!(std::fs::read(&path).unwrap() == expected, "after piece {number}");
         }
         let rest = LEN - at;
-        direct.append(&cached, &mut stage, &vec![0xff; rest], at as u64, LEN as u64).unwrap();
+        direct.append(&cached, &mut stage, &vec![0xff; rest], at as u64).unwrap();
         expected[at..].fill(0xff);
         assert!(std::fs::read(&path).unwrap() == expected, "the file has its length");
     }

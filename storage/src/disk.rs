@@ -150,10 +150,18 @@ impl Disk {
 }
 
 impl Segment {
-    /// Writes what follows all that was written before, in place of zeros. Nothing else will be written before `end`.
-    pub(crate) fn append(&self, stage: &mut Stage, bytes: &[u8], offset: u64, end: u64) -> io::Result<()> {
+    /// Writes what follows all that was written before, in place of zeros.
+    pub(crate) fn append(&self, stage: &mut Stage, bytes: &[u8], offset: u64) -> io::Result<()> {
         match self {
-            Self::File(file, Some(direct)) => direct.append(file, stage, bytes, offset, end),
+            Self::File(file, Some(direct)) => direct.append(file, stage, bytes, offset),
+            _ => self.write_all_at(bytes, offset),
+        }
+    }
+
+    /// As [`Segment::append`]; nothing else will be written into the last page of it.
+    pub(crate) fn append_pages(&self, stage: &mut Stage, bytes: &[u8], offset: u64) -> io::Result<()> {
+        match self {
+            Self::File(file, Some(direct)) => direct.append_pages(file, stage, bytes, offset),
             _ => self.write_all_at(bytes, offset),
         }
     }

@@ -233,9 +233,12 @@ impl Log {
         let start = self.offset;
         self.offset = batch::end_of(start, bytes.len());
         let what = || format!("writing {}", self.disk.name(self.number));
-        self.segment
-            .append(&mut self.stage, bytes, start as u64, self.offset as u64)
-            .map_err(|error| LogError::io(what())(error))?;
+        let written = if batch::is_long(bytes.len()) {
+            self.segment.append_pages(&mut self.stage, bytes, start as u64)
+        } else {
+            self.segment.append(&mut self.stage, bytes, start as u64)
+        };
+        written.map_err(|error| LogError::io(what())(error))?;
         self.preparer.reached(self.offset as u64);
         self.next = (self.next.0 + 1, crc);
         Ok(start)
