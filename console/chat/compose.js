@@ -71,11 +71,21 @@ export class Compose {
     return this.#about?.what === 'edit' ? '' : this.#text.value.trim();
   }
 
-  /** It is not to be sent from here. */
-  clear() {
+  /** Takes what is written out, to be sent in another way. What it returns puts it back where it was, unless other words are there by then. */
+  take() {
+    const timeline = this.#timeline;
+    const text = this.#text.value;
     this.#text.value = '';
     this.#setAbout(null);
     this.#written(false);
+    return () => {
+      if (timeline !== this.#timeline) {
+        if (timeline !== null) timeline.draft ||= text;
+        return;
+      }
+      this.#text.value ||= text;
+      this.#written(false);
+    };
   }
 
   /** The next message answers this one. @param {Message} message */

@@ -1,6 +1,7 @@
 // @ts-check
 // Menus: a list of things to do, or a grid of signs, at a button. One is open at a time; Escape, Tab and a click elsewhere
-// close it, and the focus goes back to where it was.
+// close it, and the focus goes back to where it was. Where its button scrolls to, it follows, and ends when that is out of
+// view: a conversation scrolls by itself whenever a message comes, and may not take a menu from under the finger.
 
 import { icon, make } from './dom.js';
 
@@ -57,23 +58,34 @@ function show(anchor, node, label, columns) {
   (anchor.closest('dialog') ?? document.body).append(node);
   anchor.setAttribute('aria-expanded', 'true');
   place(anchor, node);
-  const away = (/** @type {Event} */ event) => {
-    if (event.target instanceof Node && (node.contains(event.target) || anchor.contains(event.target))) return;
-    closeMenu();
-  };
+  const ended = new AbortController();
   const close = () => {
     open = null;
-    document.removeEventListener('pointerdown', away, true);
-    document.removeEventListener('scroll', away, true);
+    ended.abort();
     anchor.removeAttribute('aria-expanded');
     if (node.contains(document.activeElement)) anchor.focus({ preventScroll: true });
     node.remove();
   };
   open = { node, close };
-  document.addEventListener('pointerdown', away, true);
-  document.addEventListener('scroll', away, true);
+  const whileOpen = { capture: true, signal: ended.signal };
+  document.addEventListener('pointerdown', ({ target }) => {
+    if (!(target instanceof Node && (node.contains(target) || anchor.contains(target)))) close();
+  }, whileOpen);
+  document.addEventListener('scroll', ({ target }) => {
+    if (!(target instanceof Node && target.contains(anchor))) return;
+    if (isInView(anchor, target)) place(anchor, node);
+    else close();
+  }, whileOpen);
+  window.addEventListener('resize', () => place(anchor, node), whileOpen);
   node.addEventListener('keydown', (event) => key(event, node, columns));
   /** @type {HTMLElement | null} */ (node.querySelector('[role=menuitem]'))?.focus({ preventScroll: true });
+}
+
+/** Whether what scrolls, an element or the page, leaves anything of `anchor` to see. @param {HTMLElement} anchor @param {Node} scroller */
+function isInView(anchor, scroller) {
+  const { top, bottom } = anchor.getBoundingClientRect();
+  const frame = scroller instanceof Element ? scroller.getBoundingClientRect() : { top: 0, bottom: innerHeight };
+  return bottom > frame.top && top < frame.bottom;
 }
 
 /** Below the anchor, or above it when there is no room; never over an edge. @param {HTMLElement} anchor @param {HTMLElement} node */

@@ -32,7 +32,7 @@ export class Later {
 
   /**
    * @param {PostriderClient} client
-   * @param {{ text: () => string, clear: () => void }} compose what is written, and that it is not any more
+   * X what is written, and that it is not any more
    */
   constructor(client, compose) {
     this.#client = client;
@@ -113,8 +113,13 @@ export class Later {
   /** @param {number} dueMs @param {string} text */
   async #schedule(dueMs, text) {
     if (this.#channel === null) return;
-    await this.#client.schedule.make(this.#channel, dueMs, text);
-    this.#compose.clear();
+    const putBack = this.#compose.take();
+    try {
+      await this.#client.schedule.make(this.#channel, dueMs, text);
+    } catch (error) {
+      putBack();
+      throw error;
+    }
     toast(`It is sent ${whenOf(dueMs)}.`);
   }
 

@@ -67,7 +67,7 @@ export class Thread {
       readNow: () => (this.#isAtEnd && this.#timeline !== null ? (client.conversation(this.#timeline.channel)?.cursor ?? 0) : 0),
       editLast: () => this.#editLast(),
     });
-    this.#later = new Later(client, { text: () => this.#compose.written, clear: () => this.#compose.clear() });
+    this.#later = new Later(client, { text: () => this.#compose.written, take: () => this.#compose.take() });
     this.#deeds = new Deeds(client, facts, {
       channel: () => this.#timeline?.channel ?? null,
       reply: (message) => this.#compose.reply(message),
