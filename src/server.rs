@@ -7,7 +7,7 @@ use std::time::Duration;
 use postrider_bridge::{AcceptRules, Origins};
 use postrider_protocol::{BODY_BYTES, FRAME_PAYLOAD_BYTES, Reason, packet::Limits, session::server::ServerTimers};
 use postrider_storage::{Opened, Options, Progress, Recovery, Retention, StoreError};
-use tokio::{net::TcpListener, task::JoinHandle, time::MissedTickBehavior};
+use tokio::{task::JoinHandle, time::MissedTickBehavior};
 use tokio_rustls::TlsAcceptor;
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
@@ -22,7 +22,13 @@ use crate::{
     hub::Hub,
     lookup::Lookup,
     metrics::Metrics,
-    net::{drive::Services, listener::Listener, reads::Reads, tls::Certificates, transport::TransportKind},
+    net::{
+        drive::Services,
+        listener::{Listener, bind},
+        reads::Reads,
+        tls::Certificates,
+        transport::TransportKind,
+    },
     notice::Notices,
     outbox::{Farewell, OutboxBounds},
     pipeline::{BatchLimits, Pipeline, Stages},
@@ -96,7 +102,7 @@ impl Server {
         };
         server.keep_quotas();
         server.tracker.spawn(broadcaster.run(server.stop.clone()));
-        for listener in server.listeners(config).await? {
+        for listener in server.listeners(config)? {
             let addr = listener.addr().map_err(|error| error.to_string())?;
             tracing::info!(transport = listener.kind.name(), %addr, "listening");
             let run = listener.run(Arc::clone(&server.services), server.tracker.clone(), server.stop.clone());
@@ -158,7 +164,7 @@ impl Server {
         });
     }
 
-    async fn listeners(&self, config: &Config) -> Result<Vec<Listener>, String> {
+    fn listeners(&self, config: &Config) -> Result<Vec<Listener>, String> {
         let listeners = &config.listeners;
         let origins =
             if listeners.ws.origins.is_empty() { Origins::own() } else { Origins::list(listeners.ws.origins.clone()) };
@@ -172,8 +178,7 @@ impl Server {
         let mut bound = Vec::new();
         for (kind, addr) in all {
             let Some(addr) = addr else { continue };
-            let socket = TcpListener::bind(addr)
-                .await
+            let socket = bind(addr)
                 .map_err(|error| format!("listeners.{}.addr: cannot listen on {addr}: {error}", kind.name()))?;
             let tls = match (kind, &self.certificates) {
                 (TransportKind::Tls, Some(certificates)) => Some(certificates.for_tls()?),

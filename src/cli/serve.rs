@@ -4,7 +4,6 @@ use std::{sync::Arc, time::Duration};
 
 use clap::Args;
 use tokio::{
-    net::TcpListener,
     signal::unix::{SignalKind, signal},
     task::JoinHandle,
 };
@@ -17,7 +16,7 @@ use crate::{
     health::{Health, State},
     http,
     metrics::Metrics,
-    net::tls::Certificates,
+    net::{listener::bind, tls::Certificates},
     server::Server,
     telemetry,
 };
@@ -61,7 +60,7 @@ async fn serve(config: &Config) -> Result<(), Failure> {
     let metrics = Arc::new(Metrics::new());
     let health = Arc::new(Health::new(&["store", "listeners"]));
     let stop_http = CancellationToken::new();
-    let http = start_http(config, &health, &metrics, &stop_http).await?;
+    let http = start_http(config, &health, &metrics, &stop_http)?;
 
     let mut starting = tokio::spawn({
         let (config, health) = (config.clone(), Arc::clone(&health));
@@ -94,16 +93,15 @@ async fn serve(config: &Config) -> Result<(), Failure> {
 }
 
 /// Health is told from the start, while the store still opens.
-async fn start_http(
+fn start_http(
     config: &Config,
     health: &Arc<Health>,
     metrics: &Arc<Metrics>,
     stop: &CancellationToken,
 ) -> Result<Option<JoinHandle<()>>, Failure> {
     let Some(addr) = config.http.addr else { return Ok(None) };
-    let listener = TcpListener::bind(addr)
-        .await
-        .map_err(|error| Failure::failed(format!("http.addr: cannot listen on {addr}: {error}")))?;
+    let listener =
+        bind(addr).map_err(|error| Failure::failed(format!("http.addr: cannot listen on {addr}: {error}")))?;
     let addr = listener.local_addr().map_err(|error| Failure::failed(format!("http.addr {addr}: {error}")))?;
     tracing::info!(%addr, "http is listening");
     let router = http::router(config, Arc::clone(health), Arc::clone(metrics));

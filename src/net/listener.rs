@@ -14,7 +14,7 @@ use std::{
 use postrider_bridge::{AcceptRules, accept};
 use tokio::{
     io::AsyncWriteExt as _,
-    net::{TcpListener, TcpStream},
+    net::{TcpListener, TcpSocket, TcpStream},
 };
 use tokio_rustls::TlsAcceptor;
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
@@ -32,6 +32,22 @@ const BACK_OFF: Duration = Duration::from_millis(100);
 const BUSY_RETRY_MS: u32 = 5_000;
 /// Connections that are told why they are turned away, at once; beyond that they are dropped.
 const TURNING_AWAY: usize = 64;
+
+/// Connections that the system has made and the server has not taken yet: as many as the system allows
+/// (`net.core.somaxconn`). Those beyond are dropped, and their peers try again only a second later.
+const BACKLOG: u32 = 65_535;
+
+/// Listens on `addr`.
+///
+/// # Errors
+/// Those of the system: the address is taken, say.
+pub fn bind(addr: SocketAddr) -> std::io::Result<TcpListener> {
+    let socket = if addr.is_ipv4() { TcpSocket::new_v4() } else { TcpSocket::new_v6() }?;
+    // A server that starts again does not wait for the connections of the one before to be forgotten.
+    socket.set_reuseaddr(true)?;
+    socket.bind(addr)?;
+    socket.listen(BACKLOG)
+}
 
 /// One listening socket.
 pub struct Listener {
@@ -174,3 +190,7 @@ impl Drop for Seat {
         self.0.fetch_sub(1, Ordering::Relaxed);
     }
 }
+
+#[cfg(test)]
+#[path = "listener_tests.rs"]
+mod tests;
