@@ -16,7 +16,7 @@ use crate::{
     health::{Health, State},
     http,
     metrics::Metrics,
-    net::{listener::bind, tls::Certificates},
+    net::{descriptors, listener::bind, tls::Certificates},
     server::Server,
     telemetry,
 };
@@ -42,7 +42,21 @@ pub(super) fn start(config: &Config, warnings: &[String]) -> Result<(), Failure>
     for warning in warnings {
         tracing::warn!("{warning}");
     }
+    prepare_descriptors(config);
     block_on(serve(config))
+}
+
+fn prepare_descriptors(config: &Config) {
+    let listeners = &config.listeners;
+    let addrs = [listeners.tcp.addr, listeners.tls.addr, listeners.ws.addr, listeners.wss.addr];
+    let wanted = u64::from(listeners.max_connections) * addrs.iter().flatten().count() as u64;
+    if let Some(most) = descriptors::prepare(wanted).filter(|most| *most < wanted) {
+        tracing::warn!(
+            most,
+            wanted,
+            "fewer files may be open than there may be connections: raise the limit, `ulimit -Hn`"
+        );
+    }
 }
 
 /// What the configuration names must be usable before anything starts.
