@@ -111,6 +111,8 @@ impl Hub {
             }
             !replaced
         });
+        // Nearly every user has one.
+        sessions.reserve_exact(1);
         sessions.push(Arc::clone(origin));
         self.limit(sessions, origin.platform);
     }

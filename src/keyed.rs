@@ -13,7 +13,8 @@ use hashbrown::{DefaultHashBuilder, HashTable, hash_table::Entry};
 
 /// See the module.
 pub struct Keyed<V> {
-    rows: HashTable<Row<V>>,
+    /// Boxed: of a table's places up to half are empty, and each would be as large as a row.
+    rows: HashTable<Box<Row<V>>>,
     hasher: DefaultHashBuilder,
 }
 
@@ -73,7 +74,8 @@ impl<V> Keyed<V> {
             |row| row.is(tenant, key),
             |row| hash(hasher, row.tenant, &row.key),
         );
-        let row = entry.or_insert_with(|| Row { tenant, key: Bytes::copy_from_slice(key), value: V::default() });
+        let make = || Box::new(Row { tenant, key: Bytes::copy_from_slice(key), value: V::default() });
+        let row = entry.or_insert_with(make);
         &mut row.into_mut().value
     }
 
@@ -96,7 +98,7 @@ impl<V> Keyed<V> {
         let row = match entry {
             Entry::Occupied(row) => row.into_mut(),
             Entry::Vacant(place) => {
-                place.insert(Row { tenant, key: Bytes::copy_from_slice(key), value: make()? }).into_mut()
+                place.insert(Box::new(Row { tenant, key: Bytes::copy_from_slice(key), value: make()? })).into_mut()
             }
         };
         Ok(&mut row.value)
