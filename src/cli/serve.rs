@@ -51,10 +51,11 @@ fn prepare_descriptors(config: &Config) {
     let addrs = [listeners.tcp.addr, listeners.tls.addr, listeners.ws.addr, listeners.wss.addr];
     let wanted = u64::from(listeners.max_connections) * addrs.iter().flatten().count() as u64;
     if let Some(most) = descriptors::prepare(wanted).filter(|most| *most < wanted) {
-        tracing::warn!(
+        // Told, not complained of: the default is more than a small machine gives, and running out is a warning.
+        tracing::info!(
             most,
             wanted,
-            "fewer files may be open than there may be connections: raise the limit, `ulimit -Hn`"
+            "fewer files may be open than there may be connections: the limit is `ulimit -Hn`"
         );
     }
 }
