@@ -139,7 +139,7 @@ impl Outbox {
         self.wake();
     }
 
-    /// Puts the answers to so many of the commands that the session owes in. The caller wakes the session once it has
+    /// Puts answers in, to so many of the commands that the session owes: these are owed until it is there. The caller wakes the session once it has
     /// put in everything that it has for it: then all of it leaves together.
     pub fn pay(&self, frames: Vec<u8>, commands: u32) {
         {

@@ -5,7 +5,7 @@ mod local;
 mod redis;
 mod subscribers;
 
-use std::sync::{Arc, atomic::Ordering};
+use std::sync::Arc;
 
 use bytes::Bytes;
 use postrider_protocol::{
@@ -82,10 +82,7 @@ impl Ask {
 
     /// Puts the answer into the outbox; another read may begin.
     fn send(&self, answer: &Packet) {
-        let mut frame = Vec::new();
-        answer.encode(&mut frame);
-        self.origin.reading.store(false, Ordering::Release);
-        self.origin.outbox.push_answers(&frame);
+        self.origin.answer_read(answer);
     }
 }
 

@@ -196,9 +196,13 @@ impl Session {
         let pause = self.origin.as_ref().map_or(0, |origin| origin.paused_until_ms.load(Ordering::Acquire));
         self.paused_until = if pause > now.mono_ms { pause } else { 0 };
         let mut is_behind = self.is_behind();
+        let mut is_drained = false;
         while !self.over && !is_behind && self.paused_until == 0 && self.owes(&work) < SEND_WINDOW {
             let held = self.held.take().map(|event| *event);
-            let Some(event) = held.or_else(|| self.machine.poll_event()) else { break };
+            let Some(event) = held.or_else(|| self.machine.poll_event()) else {
+                is_drained = true;
+                break;
+            };
             // What goes to a worker puts nothing into the outbox here.
             let is_answered = !matches!(event, ServerEvent::Send(_) | ServerEvent::Recvack(_));
             self.handle(now, event, &mut work, &mut effects);
@@ -210,7 +214,9 @@ impl Session {
             }
         }
         self.submit(now, work, &mut effects);
-        if self.wants_bytes() {
+        // What stopped it above may have gone since, answered by another thread. Something may wait here all the same, and
+        // perhaps no byte will come: it goes on when it is woken for those answers.
+        if is_drained && self.wants_bytes() {
             self.machine.resume_reading(now.mono_ms);
         } else {
             self.machine.suspend_reading(now.mono_ms);

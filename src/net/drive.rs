@@ -195,9 +195,11 @@ impl Driver {
             return Some(true);
         }
         let (_, since) = self.farewell.as_deref()?;
+        // Asked first: an answer is no longer owed only once it is in the outbox.
+        let settled = self.session.is_settled();
         let written = self.written == self.pending.len() && self.session.outbox().waiting() == 0;
         let given_up = now_ms >= since + SETTLE_MS;
-        ((written && self.session.is_settled()) || given_up).then_some(given_up && !written)
+        ((settled && written) || given_up).then_some(given_up && !written)
     }
 
     fn end(&mut self, farewell: Farewell) {

@@ -47,10 +47,7 @@ impl ReadRequest {
             tracing::error!(%error, "reading failed");
             self.failed()
         });
-        let mut frame = Vec::new();
-        answer.encode(&mut frame);
-        self.origin.reading.store(false, Ordering::Release);
-        self.origin.outbox.push_answers(&frame);
+        self.origin.answer_read(&answer);
     }
 
     fn failed(&self) -> Packet {

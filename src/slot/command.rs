@@ -6,7 +6,10 @@ use std::sync::{
 };
 
 use bytes::Bytes;
-use postrider_protocol::{Channel, Id, Reason, Sender, Tlvs, packet::SendPacket};
+use postrider_protocol::{
+    Channel, Id, Reason, Sender, Tlvs,
+    packet::{Packet, SendPacket},
+};
 
 use super::{act::Act, broadcast::Deed, notice::Spoken};
 use crate::{outbox::Outbox, quota::Connection};
@@ -66,6 +69,16 @@ impl Origin {
             reading: AtomicBool::new(false),
             paused_until_ms: AtomicU64::new(0),
         }
+    }
+
+    /// Answers the read that is in service. In this order: who finds that none is in service finds its answer in the
+    /// outbox, and who is woken by the answer finds that none is in service.
+    pub fn answer_read(&self, answer: &Packet) {
+        let mut frame = Vec::new();
+        answer.encode(&mut frame);
+        self.outbox.pay(frame, 0);
+        self.reading.store(false, Ordering::Release);
+        self.outbox.wake();
     }
 
     /// The device whose removal ends it.

@@ -96,6 +96,25 @@ fn f12_what_is_said_behind_connect_counts_only_if_connack_is_good() {
 }
 
 #[test]
+fn what_is_said_beyond_the_window_is_answered_as_soon_as_there_is_room() {
+    everywhere(&["limits.user_rate=0"], |world| {
+        let mut alice = world.connect("alice");
+        let channel = channel_of(&alice.user, &world.name("bob"));
+        // The server takes in 64 and keeps the rest: what goes on then is the answers' doing, for nothing more is said.
+        for round in 0..1_500 {
+            let sends: Vec<_> = (0..100).map(|n| Packet::Send(alice.next_send(&channel, format!("{n}")))).collect();
+            let (first, second) = sends.split_at(round % 100);
+            alice.say_all(first);
+            alice.say_all(second);
+            for send in &sends {
+                let Packet::Send(send) = send else { continue };
+                alice.sendack(send.number);
+            }
+        }
+    });
+}
+
+#[test]
 fn f14_no_common_version_is_told_with_the_servers_range() {
     everywhere(&[], |world| {
         for (min, max) in [(1, 1), (1, 255), (255, 255)] {

@@ -1,6 +1,11 @@
 //! Bytes on a connection: what is a frame, what is not, and what a peer gets for saying it.
 
-use postrider_protocol::{HEADER_BYTES, Kind, MAX_INTEGER, Reason, Tlvs, frame, packet::Packet, tag};
+use bytes::Bytes;
+use postrider_protocol::{
+    HEADER_BYTES, Kind, MAX_INTEGER, Reason, Tlvs, frame,
+    packet::{ListPacket, Packet},
+    tag,
+};
 
 use crate::harness::{Client, World, channel_of, everywhere};
 
@@ -228,6 +233,26 @@ fn f13_a_second_connect_is_a_violation_and_the_session_kept_what_it_did() {
         alice.ends_with(Reason::ProtocolViolation);
         assert_eq!(bob.recv().author().as_str(), alice.user);
         assert_eq!(bob.bodies(&channel), ["before"]);
+    });
+}
+
+#[test]
+fn what_is_owed_at_the_end_is_told_before_it() {
+    everywhere(&[], |world| {
+        let channel = channel_of(&world.name("alice"), &world.name("bob"));
+        let (token, page) = (Bytes::new(), Bytes::new());
+        let list = ListPacket { request: 1, token, page, limit: 0, tlvs: Tlvs::new() };
+        // Answers are on their way from other threads while the connection ends: each time at another moment.
+        for _ in 0..300 {
+            let mut alice = world.connect("alice");
+            let mut said: Vec<_> = (0..20).map(|n| Packet::Send(alice.next_send(&channel, format!("{n}")))).collect();
+            said.push(Packet::Connect(crate::harness::connect_packet(&alice.user, "", alice.sender)));
+            said.insert(20, Packet::List(list.clone()));
+            alice.say_all(&said);
+            alice.wait("LISTED", |packet| matches!(packet, Packet::Listed(_)).then_some(()));
+            (1..=20).for_each(|number| _ = alice.sendack(number));
+            alice.ends_with(Reason::ProtocolViolation);
+        }
     });
 }
 
