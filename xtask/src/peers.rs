@@ -87,7 +87,7 @@ impl Peers {
         let raw: Vec<_> = all.iter().map(page::raw).collect();
         fs::write(results, serde_json::to_string_pretty(&raw)?)?;
         let append = append_latency(&folder)?;
-        let text = page::page(&all, &programs, rounds, append)?;
+        let text = page::page(&all, &programs, append)?;
         println!("\n{text}");
         if !self.write && (self.quick || !self.scenario.is_empty() || !self.target.is_empty()) {
             println!("(docs/benchmarks.md is written by a whole run, or with --write)");

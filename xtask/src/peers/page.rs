@@ -94,7 +94,7 @@ fn ms(us: f64) -> String {
 }
 
 /// `docs/benchmarks.md`.
-pub fn page(all: &[Measured], programs: &Programs, rounds: usize, append: (f64, f64)) -> Result<String> {
+pub fn page(all: &[Measured], programs: &Programs, append: (f64, f64)) -> Result<String> {
     let mut out = String::from(
         "# Benchmarks\n\nMade by `cargo xtask peers`, which anybody can run: it installs the peers, runs every scenario on this machine\n\
          in turns with Postrider, and writes this page. Load generator and server share the machine, so compare the\n\
@@ -103,7 +103,7 @@ pub fn page(all: &[Measured], programs: &Programs, rounds: usize, append: (f64, 
     let _ = writeln!(out, "{}\n", machine(append));
     let _ = writeln!(
         out,
-        "Each figure is the median of {rounds} runs, on a fresh server each, with nothing else running. Bodies have 128\n\
+        "Each figure is the median of its table's runs, on a fresh server each, with nothing else running. Bodies have 128\n\
          bytes. Bounds of the peers' queues and of what may be under way are off; Postrider runs with its defaults, but\n\
          for the rate of a user (off) and the size of a group (2,000). A run in which a single delivery is lost, doubled\n\
          or out of order counts as failed and is marked. What a place in the window costs differs: it is free again when\n\
@@ -142,6 +142,8 @@ fn settings(out: &mut String, programs: &Programs) {
 fn table(out: &mut String, measured: &Measured) {
     let case = &measured.case;
     let _ = writeln!(out, "## {}\n", capital(case.title));
+    let runs = measured.outcomes.iter().map(|outcome| outcome.reports.len()).min().unwrap_or_default();
+    let _ = writeln!(out, "{}\n", if runs == 1 { "One run.".to_owned() } else { format!("Median of {runs} runs.") });
     let base = measured.outcomes.first().and_then(|outcome| case.figure.of(outcome.median(case.figure)?));
     let _ = writeln!(
         out,
