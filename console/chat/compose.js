@@ -75,9 +75,7 @@ export class Compose {
   take() {
     const timeline = this.#timeline;
     const text = this.#text.value;
-    this.#text.value = '';
-    this.#setAbout(null);
-    this.#written(false);
+    this.#empty();
     return () => {
       if (timeline !== this.#timeline) {
         if (timeline !== null) timeline.draft ||= text;
@@ -116,6 +114,12 @@ export class Compose {
     this.#setAbout(null);
     this.#written(false);
     return true;
+  }
+
+  #empty() {
+    this.#text.value = '';
+    this.#setAbout(null);
+    this.#written(false);
   }
 
   /** @param {{ what: 'reply' | 'edit', message: Message } | null} about */
@@ -189,9 +193,7 @@ export class Compose {
       return this.#refused(error);
     }
     this.#client.live.typing(channel, false);
-    this.#text.value = '';
-    this.#setAbout(null);
-    this.#written(false);
+    this.#empty();
     this.#sent.sent();
     this.focus();
   }

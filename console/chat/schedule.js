@@ -32,7 +32,7 @@ export class Later {
 
   /**
    * @param {PostriderClient} client
-   * X what is written, and that it is not any more
+   * @param {{ text: () => string, take: () => () => void }} compose what is written; taking it, which returns what puts it back
    */
   constructor(client, compose) {
     this.#client = client;

@@ -5,7 +5,7 @@ use rustix::{
     process::{Resource, Rlimit, getrlimit, setrlimit},
 };
 
-/// Open files that are no connections: the log, the store, listeners, webhooks under way.
+/// Open files that are no connections: the log, the store, listeners, pages and metrics being fetched.
 const OTHERS: u64 = 512;
 
 /// Lets this process have as many open files as the system lets it ask for, and the kernel make room for those of so

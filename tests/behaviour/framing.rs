@@ -246,8 +246,8 @@ fn what_is_owed_at_the_end_is_told_before_it() {
         for _ in 0..300 {
             let mut alice = world.connect("alice");
             let mut said: Vec<_> = (0..20).map(|n| Packet::Send(alice.next_send(&channel, format!("{n}")))).collect();
+            said.push(Packet::List(list.clone()));
             said.push(Packet::Connect(crate::harness::connect_packet(&alice.user, "", alice.sender)));
-            said.insert(20, Packet::List(list.clone()));
             alice.say_all(&said);
             alice.wait("LISTED", |packet| matches!(packet, Packet::Listed(_)).then_some(()));
             (1..=20).for_each(|number| _ = alice.sendack(number));
