@@ -116,7 +116,8 @@ struct Queue {
     live_frames: usize,
     /// Live frames dropped since the client last kept up; above zero no live frame is taken in.
     dropped: u32,
-    farewell: Option<Farewell>,
+    /// Boxed: nearly every outbox has none nearly all the time.
+    farewell: Option<Box<Farewell>>,
 }
 
 impl Outbox {
@@ -139,8 +140,8 @@ impl Outbox {
         self.wake();
     }
 
-    /// Puts answers in, to so many of the commands that the session owes: these are owed until it is there. The caller wakes the session once it has
-    /// put in everything that it has for it: then all of it leaves together.
+    /// Puts answers in, to so many of the commands that the session owes: these are owed until it is there. The caller
+    /// wakes the session once it has put in everything that it has for it: then all of it leaves together.
     pub fn pay(&self, frames: Vec<u8>, commands: u32) {
         {
             let mut queue = self.lock();
@@ -215,7 +216,7 @@ impl Outbox {
 
     /// Ends the connection once what is queued is written; the first farewell stands.
     pub fn close(&self, farewell: impl Into<Farewell>) {
-        self.lock().farewell.get_or_insert(farewell.into());
+        self.lock().farewell.get_or_insert_with(|| Box::new(farewell.into()));
         self.wake();
     }
 
@@ -238,13 +239,13 @@ impl Outbox {
             Packet::Lag(lag).encode(out);
             queue.dropped = 0;
         }
-        queue.farewell.clone()
+        queue.farewell.as_deref().cloned()
     }
 
     /// The farewell, before what is queued ahead of it is taken.
     #[must_use]
     pub fn farewell(&self) -> Option<Farewell> {
-        self.lock().farewell.clone()
+        self.lock().farewell.as_deref().cloned()
     }
 
     /// Whether there is something to take.

@@ -11,7 +11,7 @@ use std::{
 
 use prometheus_client::metrics::gauge::Gauge;
 
-use crate::{clock::Clock, metrics::Metrics, reader::Reader, session::ReadRequest};
+use crate::{clock::Clock, metrics::Metrics, reader::Reader, session::ReadRequest, slot::Origin};
 
 /// See the module.
 #[derive(Debug)]
@@ -57,8 +57,8 @@ impl Reads {
     fn serve(&self) {
         while let Some(request) = self.next() {
             let start = Instant::now();
-            // A panic in it is told by the panic hook; the client asks again.
-            let _ = catch_unwind(AssertUnwindSafe(|| request.run(&self.reader, self.clock.now())));
+            let origin = Arc::clone(request.origin());
+            guarded(&origin, || request.run(&self.reader, self.clock.now()));
             self.metrics.read_duration.observe(start.elapsed().as_secs_f64());
             // Thousands may come back at once: what is live goes between any two of their reads.
             thread::yield_now();
@@ -83,5 +83,35 @@ impl Reads {
 
     fn lock(&self) -> MutexGuard<'_, Waiting> {
         self.waiting.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// Reads for `origin`. A panic in it is told by the panic hook, and ends the connection: its client would wait for the
+/// answer for ever, and so would its later reads. It comes back and asks again.
+fn guarded(origin: &Origin, read: impl FnOnce()) {
+    if catch_unwind(AssertUnwindSafe(read)).is_err() {
+        origin.give_up_read();
+    }
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use std::sync::atomic::Ordering;
+
+    use postrider_protocol::Reason;
+
+    use super::*;
+    use crate::slot::sample;
+
+    #[test]
+    fn a_read_that_panics_ends_the_connection_that_asked() {
+        let origin = sample::origin(1, "alice".parse().unwrap(), None);
+        origin.reading.store(true, Ordering::Release);
+        guarded(&origin, || {});
+        assert_eq!(origin.outbox.farewell(), None);
+        guarded(&origin, || std::panic::resume_unwind(Box::new("a defect")));
+        assert_eq!(origin.outbox.farewell().map(|farewell| farewell.reason), Some(Reason::Internal));
+        assert!(!origin.reading.load(Ordering::Acquire), "nothing is in service for it any more");
     }
 }

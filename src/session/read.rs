@@ -23,6 +23,12 @@ pub struct ReadRequest {
 }
 
 impl ReadRequest {
+    /// Who asks.
+    #[must_use]
+    pub const fn origin(&self) -> &Arc<Origin> {
+        &self.origin
+    }
+
     /// Reads at `now` and puts the answer into the outbox. May block on the disk.
     pub fn run(self, reader: &Reader, now: Now) {
         let Origin { tenant, user, device, is_system, .. } = &*self.origin;

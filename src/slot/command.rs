@@ -81,6 +81,13 @@ impl Origin {
         self.outbox.wake();
     }
 
+    /// Ends the connection of a read that will have no answer.
+    pub fn give_up_read(&self) {
+        self.outbox.close(Reason::Internal);
+        self.reading.store(false, Ordering::Release);
+        self.outbox.wake();
+    }
+
     /// The device whose removal ends it.
     #[must_use]
     pub fn removable(&self) -> Option<&Id> {

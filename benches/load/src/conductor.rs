@@ -87,6 +87,9 @@ struct Run {
     rates: Vec<(f64, f64)>,
     last: Moment,
     peak: u64,
+    /// Resident memory of the server: the sum of the samples of each minute that is measured, and how many they are.
+    minutes: Vec<(u64, u64)>,
+    measures: bool,
 }
 
 impl Run {
@@ -119,6 +122,8 @@ impl Run {
             rates: Vec::new(),
             last: now,
             peak: 0,
+            minutes: Vec::new(),
+            measures: false,
         })
     }
 
@@ -179,7 +184,9 @@ impl Run {
         let [from, until] = &self.board.measured;
         until.store(now_ns + seconds.as_nanos() as u64, Ordering::Relaxed);
         from.store(now_ns, Ordering::Relaxed);
+        self.measures = true;
         self.wait(what, seconds, |_| false);
+        self.measures = false;
         self.until = moment(&self.plan, &self.board);
     }
 
@@ -231,7 +238,18 @@ impl Run {
 
     fn sample(&mut self, what: &str, began: Instant, limit: Duration) {
         let now = moment(&self.plan, &self.board);
-        self.peak = self.peak.max(now.server.map_or(0, |usage| usage.rss));
+        if let Some(Usage { rss, .. }) = now.server {
+            self.peak = self.peak.max(rss);
+            if self.measures {
+                // The last look comes a moment after the end.
+                let whole = u64::from(self.plan.options.seconds / 60);
+                let minute = (now.at.duration_since(self.from.at).as_secs() / 60).min(whole.saturating_sub(1));
+                self.minutes.resize(self.minutes.len().max(minute as usize + 1), (0, 0));
+                if let Some((sum, count)) = self.minutes.last_mut() {
+                    (*sum, *count) = (*sum + rss, *count + 1);
+                }
+            }
+        }
         let seconds = now.at.duration_since(self.last.at).as_secs_f64();
         let rate = now.counts.received.saturating_sub(self.last.counts.received) as f64 / seconds;
         self.rates.push((now.at.duration_since(self.before.at).as_secs_f64(), rate));
@@ -301,6 +319,7 @@ impl Run {
         }
         report.load_cpu_cores = spent(from.load, until.load).unwrap_or_default() / seconds / 1e6;
         report.server_rss_bytes = until.server.map(|usage| usage.rss);
+        report.server_rss_bytes_by_minute = self.minutes.iter().map(|(sum, count)| sum / (*count).max(1)).collect();
         report.server_rss_peak_bytes = until.server.map(|usage| usage.rss.max(self.peak));
         if self.plan.options.scenario == Scenario::Sync {
             let devices = until.counts.caught_up.saturating_sub(from.counts.caught_up) as f64;

@@ -221,9 +221,13 @@ impl Conn {
         Ok(used)
     }
 
-    /// The server has let it in: what was not answered on the connection before is sent again.
-    pub(crate) fn let_in(&mut self) {
+    /// The server has let it in: what was not answered on the connection before is sent again. Who was away wrote
+    /// nothing: what was due meanwhile is due now.
+    pub(crate) fn let_in(&mut self, now_ns: u64) {
         self.status = Status::Up;
+        if matches!(self.stay, Stay::ComeAndGo { .. }) {
+            self.due_ns = self.due_ns.map(|due_ns| due_ns.max(now_ns));
+        }
         self.again(true);
     }
 

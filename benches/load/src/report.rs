@@ -70,6 +70,8 @@ pub struct Report {
     pub server_rss_bytes: Option<u64>,
     /// The most that was seen.
     pub server_rss_peak_bytes: Option<u64>,
+    /// The same on average over each minute that was measured, bytes.
+    pub server_rss_bytes_by_minute: Vec<u64>,
     /// What each connection added to it.
     pub server_rss_bytes_per_connection: Option<f64>,
     /// Connections that were let in, a second, while they were made.
@@ -125,6 +127,7 @@ impl Report {
             storm_latency_us: None,
             server_rss_bytes: None,
             server_rss_peak_bytes: None,
+            server_rss_bytes_by_minute: Vec::new(),
             server_rss_bytes_per_connection: None,
             connects_per_s: None,
             caught_up_s: None,
@@ -180,6 +183,10 @@ impl Report {
             let each = self.server_rss_bytes_per_connection;
             let each = each.map_or(String::new(), |each| format!(", {:.2} KB a connection", each / 1_000.0));
             row("server memory", format!("{:.1} MB{each}", rss as f64 / 1e6));
+        }
+        if let [_, second, .., last] = self.server_rss_bytes_by_minute.as_slice() {
+            let ratio = *last as f64 / *second as f64;
+            row("its last minute", format!("{:.1} MB, {ratio:.2} of the second", *last as f64 / 1e6));
         }
         if let Some(rate) = self.connects_per_s {
             row("connected", format!("{}/s, authenticated and subscribed", grouped(rate)));

@@ -240,7 +240,7 @@ impl Worker {
     fn turn(&mut self, at: u32, turn: Turn, now_ns: u64) {
         let Some(conn) = self.conns.get_mut(at as usize) else { return };
         if turn.up && conn.status == Status::Opening {
-            conn.let_in();
+            conn.let_in(now_ns);
             self.opening = self.opening.saturating_sub(1);
             self.up += 1;
             if let Stay::ComeAndGo { mean_ns } = conn.stay {

@@ -191,6 +191,12 @@ fn table(out: &mut String, measured: &Measured) {
     if let Some(p99) = extra.and_then(|report| number(report, "/storm_latency_us/p99")) {
         let _ = writeln!(out, "\nLive traffic beside it: delivery p99 {}.", ms(p99));
     }
+    let minutes = extra.and_then(|report| report.get("server_rss_bytes_by_minute")?.as_array());
+    let minutes: Vec<f64> = minutes.into_iter().flatten().filter_map(Value::as_f64).collect();
+    if let [_, second, .., last] = minutes.as_slice() {
+        let (mb, ratio) = (last / 1e6, last / second);
+        let _ = writeln!(out, "\nPostrider: {mb:.0} MB of memory in the last minute, {ratio:.2} of the second.");
+    }
     if let Some(outcome) = measured.outcomes.first() {
         let _ = writeln!(out, "\n`{}`\n", outcome.command);
     }
