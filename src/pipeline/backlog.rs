@@ -1,26 +1,40 @@
-//! The queue from the log to the store, bounded by bytes: what is committed while a checkpoint is under way. Beyond the
-//! bound, commits wait for the checkpoint.
+//! The queue from the log to the store, bounded by bytes and batches: what is committed while a checkpoint is under way.
+//! Beyond a bound, commits wait for the checkpoint.
 
 use std::sync::{
-    Arc, Condvar, Mutex, PoisonError,
-    mpsc::{Receiver, RecvTimeoutError, SyncSender, sync_channel},
+    Arc, Condvar, Mutex, MutexGuard, PoisonError,
+    mpsc::{Receiver, RecvTimeoutError, Sender, channel},
 };
 use std::time::Duration;
 
 /// Batches that may wait.
 const BATCHES: usize = 16_384;
 
-/// Bytes that wait, and who waits for there to be fewer.
+/// What waits, and who waits for it to be less.
 #[derive(Debug, Default)]
 struct Backlog {
-    bytes: Mutex<usize>,
-    fewer: Condvar,
+    waiting: Mutex<Waiting>,
+    less: Condvar,
 }
 
-/// The committer's end of the queue to the store: bounded by bytes, for batches are small or large as the load is.
+#[derive(Debug, Default)]
+struct Waiting {
+    bytes: usize,
+    batches: usize,
+}
+
+impl Backlog {
+    fn lock(&self) -> MutexGuard<'_, Waiting> {
+        self.waiting.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// The committer's end of the queue to the store: bounded by bytes, for batches are small or large as the load is, and
+/// by [`BATCHES`]. The bounds are kept here and not by the queue: who waits for room must hold nothing that the store
+/// asks for before it makes room.
 #[derive(Debug)]
 pub(super) struct ToStore<T> {
-    queue: SyncSender<(T, usize)>,
+    queue: Sender<(T, usize)>,
     backlog: Arc<Backlog>,
     most: usize,
 }
@@ -34,7 +48,7 @@ pub(super) struct FromLog<T> {
 }
 
 pub(super) fn backlog<T>(most: usize) -> (ToStore<T>, FromLog<T>) {
-    let (to, from) = sync_channel(BATCHES);
+    let (to, from) = channel();
     let backlog = Arc::new(Backlog::default());
     (ToStore { queue: to, backlog: Arc::clone(&backlog), most }, FromLog { queue: from, backlog, most })
 }
@@ -42,11 +56,14 @@ pub(super) fn backlog<T>(most: usize) -> (ToStore<T>, FromLog<T>) {
 impl<T> ToStore<T> {
     /// Waits while too much waits already; a batch of any size goes when nothing does.
     pub(super) fn send(&self, batch: T, bytes: usize) {
-        let waiting = self.backlog.bytes.lock().unwrap_or_else(PoisonError::into_inner);
-        let is_full = |waiting: &mut usize| *waiting > 0 && *waiting + bytes > self.most;
-        let mut waiting = self.backlog.fewer.wait_while(waiting, is_full).unwrap_or_else(PoisonError::into_inner);
+        let is_full = |waiting: &mut Waiting| {
+            waiting.batches >= BATCHES || waiting.batches > 0 && waiting.bytes + bytes > self.most
+        };
+        let waiting = self.backlog.less.wait_while(self.backlog.lock(), is_full);
+        let mut waiting = waiting.unwrap_or_else(PoisonError::into_inner);
         if self.queue.send((batch, bytes)).is_ok() {
-            *waiting += bytes;
+            waiting.bytes += bytes;
+            waiting.batches += 1;
         }
     }
 }
@@ -54,14 +71,18 @@ impl<T> ToStore<T> {
 impl<T> FromLog<T> {
     pub(super) fn recv_timeout(&self, timeout: Duration) -> Result<T, RecvTimeoutError> {
         let (batch, bytes) = self.queue.recv_timeout(timeout)?;
-        *self.backlog.bytes.lock().unwrap_or_else(PoisonError::into_inner) -= bytes;
-        self.backlog.fewer.notify_one();
+        let mut waiting = self.backlog.lock();
+        waiting.bytes -= bytes;
+        waiting.batches -= 1;
+        drop(waiting);
+        self.backlog.less.notify_one();
         Ok(batch)
     }
 
-    /// Whether less waits than a quarter of the bound.
+    /// Whether less waits than a quarter of both bounds.
     pub(super) fn is_light(&self) -> bool {
-        *self.backlog.bytes.lock().unwrap_or_else(PoisonError::into_inner) < self.most / 4
+        let waiting = self.backlog.lock();
+        waiting.bytes < self.most / 4 && waiting.batches < BATCHES / 4
     }
 }
 
@@ -70,7 +91,7 @@ impl<T> FromLog<T> {
 mod tests {
     use std::{sync::mpsc::sync_channel, time::Duration};
 
-    use super::backlog;
+    use super::{BATCHES, backlog};
 
     #[test]
     fn commits_wait_for_the_store_by_bytes_not_by_batches() {
@@ -87,6 +108,29 @@ mod tests {
             for _ in 0..59 {
                 from.recv_timeout(Duration::ZERO).unwrap();
                 assert!(told.try_recv().is_err(), "over the bound");
+            }
+            from.recv_timeout(Duration::ZERO).unwrap();
+            told.recv().unwrap();
+        });
+    }
+
+    #[test]
+    fn the_store_can_ask_how_much_waits_while_a_commit_waits_for_it() {
+        let (to, from) = backlog(usize::MAX);
+        for _ in 0..BATCHES {
+            to.send((), 1);
+        }
+        assert!(!from.is_light(), "so many small ones are no light load");
+        let (done, told) = sync_channel(1);
+        std::thread::scope(|scope| {
+            scope.spawn(|| {
+                to.send((), 1);
+                done.send(()).unwrap();
+            });
+            for _ in 0..1_000 {
+                assert!(!from.is_light());
+                assert!(told.try_recv().is_err(), "over the bound");
+                std::thread::yield_now();
             }
             from.recv_timeout(Duration::ZERO).unwrap();
             told.recv().unwrap();
