@@ -14,6 +14,8 @@ use std::{
     panic::{AssertUnwindSafe, catch_unwind},
     path::{Path, PathBuf},
     sync::atomic::{AtomicBool, Ordering},
+    thread,
+    time::Duration,
 };
 
 use bytes::Bytes;
@@ -22,6 +24,7 @@ use postrider_protocol::Writer;
 use crate::{
     StoreError, disk,
     entry::{be32, be64},
+    lock::wait_until_free,
     memory::Hold,
     ring::Ring,
     table::{TABLES, Table},
@@ -41,6 +44,11 @@ const FORMAT: u8 = 0;
 /// sled's own segments; fixed for the life of a store. With its default a batch of ours spans several, and a drive that
 /// reorders writes loses data.
 const ENGINE_SEGMENT: usize = 8 << 20;
+
+/// sled lets go of its lock a moment after it was dropped, when the last task of its own threads is over; who opens the
+/// store again within the process waits so often and so long for it. Other processes are kept out by our own lock.
+const PAUSES: u32 = 400;
+const PAUSE: Duration = Duration::from_millis(5);
 
 /// Takes a key and its payload, or what is wrong with it; tells whether to go on.
 pub(crate) type Take<'a> = dyn FnMut(&[u8], Result<Bytes, StoreError>) -> Result<bool, StoreError> + 'a;
@@ -69,6 +77,9 @@ impl Kv {
     /// Opens or creates a store in `dir`.
     pub(crate) fn open(dir: &Path, cache_bytes: u64) -> Result<Self, StoreError> {
         let is_new = !dir.join("db").exists();
+        if let Ok(last) = File::open(dir.join("db")) {
+            wait_until_free(&last, PAUSES, || thread::sleep(PAUSE));
+        }
         let config = sled::Config::new()
             .path(dir)
             .cache_capacity(cache_bytes)

@@ -29,10 +29,50 @@ impl Lock {
     }
 }
 
+/// Waits until nobody has `file` locked, at most for so many calls of `pause`. Whoever opens it afterwards tells what is
+/// wrong if it still is.
+pub(crate) fn wait_until_free(file: &File, pauses: u32, mut pause: impl FnMut()) {
+    for _ in 0..pauses {
+        match file.try_lock() {
+            Err(TryLockError::WouldBlock) => pause(),
+            // Given back at once, if it was taken: it is for who opens it next.
+            Ok(()) | Err(TryLockError::Error(_)) => {
+                let _ = file.unlock();
+                return;
+            }
+        }
+    }
+}
+
 impl Drop for Lock {
     fn drop(&mut self) {
         if let Self::Memory(hold) = self {
             hold.release();
         }
+    }
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn who_waits_for_a_lock_goes_on_once_it_is_free_and_leaves_it_free() {
+        let dir = tempfile::tempdir().unwrap();
+        let open = || File::options().create(true).truncate(false).write(true).open(dir.path().join("db")).unwrap();
+        let (other, mine) = (open(), open());
+        other.try_lock().unwrap();
+        let mut pauses = 0;
+        wait_until_free(&mine, 10, || {
+            pauses += 1;
+            if pauses == 3 {
+                other.unlock().unwrap();
+            }
+        });
+        assert_eq!(pauses, 3);
+        other.try_lock().unwrap();
+        wait_until_free(&mine, 10, || pauses += 1);
+        assert_eq!(pauses, 13, "it does not wait for ever");
     }
 }
