@@ -78,7 +78,9 @@ impl Case<'_> {
         let (removed, used): (Vec<_>, Vec<_>) =
             others.into_iter().partition(|(id, row)| row.is_removed(user.removed_of(Some(id))));
         if used.len() >= max {
-            return Ok(used.into_iter().min_by_key(|(_, row)| row.last_ms).map(|(id, _)| id));
+            // Of those that came within one millisecond the one whose entry is older.
+            let oldest = used.into_iter().min_by_key(|(_, row)| (row.last_ms, row.position));
+            return Ok(oldest.map(|(id, _)| id));
         }
         let is_past = |(id, row): &(Id, DeviceRow)| {
             let all_ms = user.removed_of(Some(id));

@@ -284,7 +284,21 @@ impl Materialiser {
         let kv = self.store.kv();
         let mut steps = Steps { kv, bytes: 0, value: Vec::new(), between };
         self.put_blocks(&mut steps, entries, &after)?;
-        for (key, payload) in &plan.puts {
+        // What leaves the table of what is to be erased goes between what joins it and the rows: who does this again after a
+        // cut and finds a row as it is to be plans nothing for that table any more.
+        let is_of_erase = |key: &Vec<u8>| Table::of(key) == Some(Table::Erase);
+        let joined = plan
+            .puts
+            .iter()
+            .rposition(|(key, _)| matches!(Table::of(key), Some(Table::Index | Table::Channel | Table::Erase)));
+        let (before, rows) = plan.puts.split_at(joined.map_or(0, |at| at + 1));
+        for (key, payload) in before {
+            steps.put(key, payload)?;
+        }
+        for key in plan.removes.iter().filter(|key| is_of_erase(key)) {
+            steps.remove(key)?;
+        }
+        for (key, payload) in rows {
             steps.put(key, payload)?;
         }
         for slot in 0..=255 {
@@ -295,7 +309,7 @@ impl Materialiser {
                 steps.put(&table::slot(slot), &now.encode())?;
             }
         }
-        for key in &plan.removes {
+        for key in plan.removes.iter().filter(|key| !is_of_erase(key)) {
             steps.remove(key)?;
         }
         kv.sync()?;

@@ -83,12 +83,14 @@ impl Plan {
         for (key, (payload, was)) in waits {
             plan.put(Table::Erase, key, payload, was);
         }
-        // In the order of keys, which is how the engine keeps them; pages come before the rows that point to them.
+        // In the order of keys, which is how the engine keeps them; pages come before the rows that point to them, and what
+        // is to be erased before the rows that it is known by.
         let order = |table| match table {
             Some(Table::Index) => 0,
             Some(Table::Channel) => 1,
-            Some(Table::Sender) => 3,
-            _ => 2,
+            Some(Table::Erase) => 2,
+            Some(Table::Sender) => 4,
+            _ => 3,
         };
         plan.puts.sort_unstable_by(|(a, _), (b, _)| (order(Table::of(a)), a).cmp(&(order(Table::of(b)), b)));
         Ok(plan)

@@ -274,3 +274,24 @@ proptest! {
         }
     }
 }
+
+#[test]
+fn a_checkpoint_that_is_cut_anywhere_is_done_again_without_a_rebuild() {
+    // What is written in advance is edited and refused between two checkpoints: its place leaves the table of what is to
+    // be erased.
+    for store_writes in 0..80 {
+        let disk = MemoryDisk::new();
+        let options = options("unused");
+        let mut world = World::open_memory(&disk, &options, Truth::default()).unwrap();
+        world.run(1_868_030_550_859_627_703, 42, 9);
+        world.run(856_579_258_218_339_615, 39, 9);
+        disk.stop_store_after(store_writes);
+        let _ = world.opened.materialiser.checkpoint();
+        disk.crash(Crash { store_writes: usize::MAX, ..Crash::default() });
+        let truth = world.truth.clone();
+        drop(world);
+        let world = World::open_memory(&disk, &options, truth).unwrap();
+        world.truth.check(&world.opened.store);
+        assert_eq!(world.opened.report.rebuilt, None, "after {store_writes} writes");
+    }
+}
