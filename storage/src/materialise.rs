@@ -287,11 +287,7 @@ impl Materialiser {
         // What leaves the table of what is to be erased goes between what joins it and the rows: who does this again after a
         // cut and finds a row as it is to be plans nothing for that table any more.
         let is_of_erase = |key: &Vec<u8>| Table::of(key) == Some(Table::Erase);
-        let joined = plan
-            .puts
-            .iter()
-            .rposition(|(key, _)| matches!(Table::of(key), Some(Table::Index | Table::Channel | Table::Erase)));
-        let (before, rows) = plan.puts.split_at(joined.map_or(0, |at| at + 1));
+        let (before, rows) = plan.around_erasure();
         for (key, payload) in before {
             steps.put(key, payload)?;
         }

@@ -22,12 +22,15 @@ use crate::{
     table::{self, TABLES, Table},
 };
 
+/// A key and its payload.
+type Put = (Vec<u8>, Vec<u8>);
+
 /// What a checkpoint writes beside the blocks.
 #[derive(Debug, Default)]
 pub(crate) struct Plan {
     /// In this order.
-    pub puts: Vec<(Vec<u8>, Vec<u8>)>,
-    /// After the puts.
+    pub puts: Vec<Put>,
+    /// After the puts; those of the table of what is to be erased before the rows.
     pub removes: Vec<Vec<u8>>,
     /// How the number of keys of each table changes, but for blocks.
     pub changes: [i64; TABLES],
@@ -83,17 +86,13 @@ impl Plan {
         for (key, (payload, was)) in waits {
             plan.put(Table::Erase, key, payload, was);
         }
-        // In the order of keys, which is how the engine keeps them; pages come before the rows that point to them, and what
-        // is to be erased before the rows that it is known by.
-        let order = |table| match table {
-            Some(Table::Index) => 0,
-            Some(Table::Channel) => 1,
-            Some(Table::Erase) => 2,
-            Some(Table::Sender) => 4,
-            _ => 3,
-        };
-        plan.puts.sort_unstable_by(|(a, _), (b, _)| (order(Table::of(a)), a).cmp(&(order(Table::of(b)), b)));
+        plan.puts.sort_unstable_by(|(a, _), (b, _)| (order(a), a).cmp(&(order(b), b)));
         Ok(plan)
+    }
+
+    /// What is put before anything leaves the table of what is to be erased, and what after it: the rows.
+    pub(crate) fn around_erasure(&self) -> (&[Put], &[Put]) {
+        self.puts.split_at(self.puts.partition_point(|(key, _)| order(key) <= ERASE))
     }
 
     fn put(&mut self, table: Table, key: Vec<u8>, payload: Vec<u8>, was: bool) {
@@ -155,6 +154,21 @@ impl Plan {
         if let Some(change) = self.changes.get_mut(table.index()) {
             *change += by;
         }
+    }
+}
+
+/// See [`order`].
+const ERASE: u8 = 2;
+
+/// Puts go in the order of keys, which is how the engine keeps them; but pages come before the rows that point to them, and
+/// what is to be erased before the rows that it is known by.
+fn order(key: &[u8]) -> u8 {
+    match Table::of(key) {
+        Some(Table::Index) => 0,
+        Some(Table::Channel) => 1,
+        Some(Table::Erase) => ERASE,
+        Some(Table::Sender) => 4,
+        _ => 3,
     }
 }
 
