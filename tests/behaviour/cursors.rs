@@ -103,7 +103,8 @@ fn what_was_sent_while_bob_was_away_waits_for_him_also_after_a_crash() {
         bob.recvack(&channel, 3);
         bob.ping();
     });
-    until("the cursors", || (server.metric(COMMITTED) >= before + 4.0).then_some(()));
+    // Over each transport, Bob's phone and its cursor.
+    until("the cursors", || (server.metric(COMMITTED) >= before + 8.0).then_some(()));
     server.crash_and_restart();
     on_all(&server, |world| {
         let mut bob = world.connect("bob");
