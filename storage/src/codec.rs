@@ -313,6 +313,11 @@ impl Marker {
         self.counts.get(table.index()).copied().unwrap_or_default()
     }
 
+    /// How many keys there are but those of blocks.
+    pub(crate) fn rows(&self) -> u64 {
+        self.counts.iter().sum::<u64>().saturating_sub(self.count(Table::Block))
+    }
+
     /// The first table that has another number of keys than it must have, among those that are counted.
     pub(crate) fn differs(&self, counts: &[u64; TABLES]) -> Option<(Table, u64, u64)> {
         let pairs = Table::ALL.into_iter().zip(self.counts.iter().zip(counts));

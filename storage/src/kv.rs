@@ -45,6 +45,12 @@ const FORMAT: u8 = 0;
 /// reorders writes loses data.
 const ENGINE_SEGMENT: usize = 8 << 20;
 
+/// sled's file may be so long, and so much longer for each row, before [`Kv::is_sparse`] says so.
+const DENSE_BYTES: u64 = 64 << 20;
+const DENSE_ROW_BYTES: u64 = 1 << 10;
+/// With so many changes of a page sled writes it anew.
+const CHANGES: u8 = 10;
+
 /// sled lets go of its lock a moment after it was dropped, when the last task of its own threads is over; who opens the
 /// store again within the process waits so often and so long for it. Other processes are kept out by our own lock.
 const PAUSES: u32 = 400;
@@ -64,6 +70,8 @@ pub(crate) enum Kv {
 #[derive(Debug)]
 pub(crate) struct Engine {
     rows: sled::Tree,
+    /// Has one page, which is changed so that sled moves another.
+    mover: sled::Tree,
     /// Those of the table of blocks.
     blocks: Ring,
     db: sled::Db,
@@ -88,9 +96,9 @@ impl Kv {
             .segment_size(ENGINE_SEGMENT);
         let opened = catch_unwind(AssertUnwindSafe(|| -> Result<_, sled::Error> {
             let db = config.open()?;
-            Ok((db.open_tree("rows")?, db))
+            Ok((db.open_tree("rows")?, db.open_tree("mover")?, db))
         }));
-        let (rows, db) = match opened {
+        let (rows, mover, db) = match opened {
             Ok(opened) => opened.map_err(|error| StoreError::Engine(error.to_string()))?,
             Err(panic) => return Err(panicked(panic.as_ref())),
         };
@@ -99,7 +107,7 @@ impl Kv {
         let file = File::options().read(true).write(true).open(&path).map_err(io())?;
         let blocks = Ring::open(&dir.join(BLOCKS)).map_err(io())?;
         let blobs = dir.join("blobs");
-        let engine = Engine { rows, blocks, db, file, blobs, is_poisoned: AtomicBool::new(false) };
+        let engine = Engine { rows, mover, blocks, db, file, blobs, is_poisoned: AtomicBool::new(false) };
         let kv = Self::Sled(Box::new(engine));
         if is_new {
             kv.sync()?;
@@ -212,6 +220,26 @@ impl Kv {
             })?;
         }
         Ok(is_empty)
+    }
+
+    /// Whether sled's file is much longer than so many rows need.
+    pub(crate) fn is_sparse(&self, rows: u64) -> bool {
+        let Self::Sled(engine) = self else { return false };
+        let len = engine.file.metadata().map_or(0, |file| file.len());
+        len > DENSE_BYTES.saturating_add(rows.saturating_mul(DENSE_ROW_BYTES))
+    }
+
+    /// Has sled move the next page out of a part of its file that is half empty, if there is any.
+    ///
+    /// By itself it does so once for each page that it writes anew, the nearest to the beginning of the file first. Pages
+    /// that are written all the time empty parts there as fast, so that it never comes to those behind, each of which is
+    /// kept for a few pages that nothing changes: the file would grow for as long as there is something to write.
+    pub(crate) fn move_page(&self) -> Result<(), StoreError> {
+        let Self::Sled(engine) = self else { return Ok(()) };
+        engine.guarded(|engine| {
+            // What is there already would be no change.
+            (0..CHANGES).try_for_each(|change| engine.mover.insert([0], &[change % 2]).map(|_| ()))
+        })
     }
 
     /// Makes everything put so far durable.

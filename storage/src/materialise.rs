@@ -22,6 +22,11 @@ use crate::{
 /// it needs to open.
 const SYNC_BYTES: usize = 1536 << 10;
 
+/// While the file of the rows is sparse, a page is moved in it for so many rows that are put.
+const ROWS_A_MOVE: usize = 32;
+/// About what that writes: the page, and what brings it about.
+const MOVE_BYTES: usize = 5 << 10;
+
 /// The position up to which each slot is in the store.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Covered(pub Box<[u64; SLOTS]>);
@@ -308,6 +313,9 @@ impl Materialiser {
         for key in plan.removes.iter().filter(|key| !is_of_erase(key)) {
             steps.remove(key)?;
         }
+        if kv.is_sparse(after.rows()) {
+            (0..plan.puts.len().div_ceil(ROWS_A_MOVE)).try_for_each(|_| steps.move_page())?;
+        }
         kv.sync()?;
         kv.put(&table::marker(), &after.encode())?;
         kv.sync()?;
@@ -418,6 +426,11 @@ impl Steps<'_> {
     fn remove(&mut self, key: &[u8]) -> Result<(), StoreError> {
         self.kv.remove(key)?;
         self.wrote(3 * key.len() + 64)
+    }
+
+    fn move_page(&mut self) -> Result<(), StoreError> {
+        self.kv.move_page()?;
+        self.wrote(MOVE_BYTES)
     }
 
     /// About so many bytes were written: the engine writes a leaf anew after some changes of it, and when it is split or

@@ -105,6 +105,9 @@ impl Nightly {
         steps.step("torture: neighbours", || Neighbours::long().run())?;
         steps.step("torture: presence, Redis away for a minute", || Presence::long().run())?;
         steps.step("torture: planted faults", plants::run)?;
+        let growth = ["run", "--quiet", "--release", "--package", "xtask", "--", "growth", "--turnovers", "20"];
+        let size = ["--messages", "1000000", "--channels", "20000"];
+        steps.step("growth: a log turned over twenty times", || run(cargo(&growth).args(size)))?;
         steps.finish();
         Ok(())
     }

@@ -41,7 +41,8 @@ pub struct Growth {
     /// So many starts, each after a SIGKILL
     #[arg(long, default_value_t = 20)]
     starts: u32,
-    /// Instead, let retention keep about --messages while so many times as many are written
+    /// Instead, let retention keep about --messages while so many times as many are written; fails when the last ten
+    /// times enlarged the files by more than a tenth
     #[arg(long, default_value_t = 0)]
     turnovers: u32,
     /// Use the directory that an earlier run filled
@@ -54,8 +55,22 @@ pub struct Growth {
 
 /// Channels whose newest messages are read.
 const READS: u64 = 500;
+/// So many turnovers must not enlarge the files.
+const TURNOVERS: usize = 10;
 /// How long a rate is measured, seconds.
 const SECONDS: &str = "5";
+
+/// Whether the files of log and store are at most a tenth longer than ten turnovers before.
+fn settled(sizes: &[(u64, u64)]) -> Result {
+    let bytes = |turnover: usize| sizes.get(turnover).map(|(log, store)| log + store);
+    let last = sizes.len().saturating_sub(1);
+    match (last.checked_sub(TURNOVERS).and_then(bytes), bytes(last)) {
+        (Some(before), Some(after)) if after * 10 > before * 11 => {
+            Err(format!("the files grew from {before} to {after} bytes in the last {TURNOVERS} turnovers").into())
+        }
+        _ => Ok(()),
+    }
+}
 
 impl Growth {
     /// Fills, measures, prints.
@@ -72,7 +87,7 @@ impl Growth {
             fs::create_dir_all(&folder)?;
             let sizes = fill::slide(&data, self.messages, self.channels, self.turnovers)?;
             println!("{}", json!({ "log_and_store_bytes": sizes }));
-            return Ok(());
+            return settled(&sizes);
         }
         step::run(&mut cargo(&["build", "--quiet", "--release", "--bin", "postrider"]))?;
         if !(self.again && data.exists()) {
