@@ -1,6 +1,7 @@
 //! `cargo xtask overload`: twice the load that saturates the server, and then half of it. What is accepted must not
 //! fall, what is refused must be told `BUSY`, memory must stay bounded, and afterwards the latency must be back. What
-//! saturates is looked for with the same connections at a given rate, which is raised until the server takes no more.
+//! saturates is looked for with the same connections at a given rate, which is raised until the server takes no more; what
+//! it takes then and at twice that is measured in turn, each as long as the other.
 
 use std::{fs, time::Instant};
 
@@ -14,6 +15,7 @@ use crate::{
         server::{Programs, Server},
     },
     step::{self, cargo},
+    torture::neighbours::median,
 };
 
 /// By so much the rate is raised while the server keeps up.
@@ -37,6 +39,9 @@ pub struct Overload {
     /// How long each phase is measured, seconds
     #[arg(long, default_value_t = 10)]
     seconds: u32,
+    /// How often the saturating load and twice that are measured in turn
+    #[arg(long, default_value_t = 3)]
+    rounds: u32,
     /// Messages a second with which the search for the saturating rate begins
     #[arg(long, default_value_t = 5_000.0)]
     from: f64,
@@ -52,25 +57,31 @@ impl Overload {
         let folder = step::target().join("overload");
         fs::create_dir_all(&folder)?;
         let server = Programs::postrider_alone().start(Entrant::Tcp, &folder)?;
-        let saturating = self.saturate(&server)?;
-        let before = self.phase(&server, "half of that", saturating * 0.5, self.seconds)?;
-        let began = Instant::now();
-        let over = self.phase(&server, "twice that", saturating * 2.0, self.seconds)?;
-        let after = self.phase(&server, "half of that again", saturating * 0.5, self.seconds)?;
+        let (rate, most) = self.saturate(&server)?;
+        let before = self.phase(&server, "half of that", most * 0.5, self.seconds)?;
+        let (mut at, mut over, mut began) = (Vec::new(), Vec::new(), Instant::now());
+        for _ in 0..self.rounds.max(1) {
+            at.push(self.phase(&server, "the saturating rate", rate, self.seconds)?);
+            began = Instant::now();
+            over.push(self.phase(&server, "twice what it takes", most * 2.0, self.seconds)?);
+        }
+        let after = self.phase(&server, "half of that again", most * 0.5, self.seconds)?;
         // Connecting and draining count; so this is the most that it can have been.
         let measured = f64::from(2 * self.seconds + WARM_UP);
         let back_within_s = began.elapsed().as_secs_f64() - measured;
         server.stop()?;
+        let (saturated, accepted) = (numbers(&at, "/messages_per_s"), numbers(&over, "/messages_per_s"));
         let result = json!({
             "suite": "overload",
             "connections": self.connections,
-            "saturating_messages_per_s": saturating,
-            "accepted_messages_per_s": number(&over, "/messages_per_s"),
-            "accepted_of_saturating": number(&over, "/messages_per_s") / saturating,
-            "refused": over.pointer("/refused"),
-            "peak_rss_bytes": over.pointer("/server_rss_peak_bytes"),
+            "most_messages_per_s_in_a_try": most,
+            "saturated_messages_per_s": saturated,
+            "accepted_messages_per_s": accepted,
+            "accepted_of_saturated": median(accepted.clone()) / median(saturated.clone()),
+            "refused": numbers(&over, "/refused").iter().sum::<f64>(),
+            "peak_rss_bytes": numbers(&over, "/server_rss_peak_bytes").into_iter().fold(0.0, f64::max),
             "ack_us_before": before.pointer("/ack_us"),
-            "ack_us_during": over.pointer("/ack_us"),
+            "ack_us_during": over.last().and_then(|report| report.pointer("/ack_us")),
             "ack_us_after": after.pointer("/ack_us"),
             "back_within_s": back_within_s,
         });
@@ -78,15 +89,18 @@ impl Overload {
         Ok(())
     }
 
-    /// The most messages a second that were accepted while the rate was raised until the server took no more.
-    fn saturate(&self, server: &Server) -> Result<f64> {
-        let (mut rate, mut best, mut vain) = (self.from, 0.0_f64, 0);
+    /// The rate at which the most messages a second were accepted while it was raised until the server took no more, and
+    /// how many those were.
+    fn saturate(&self, server: &Server) -> Result<(f64, f64)> {
+        let (mut rate, mut best, mut vain) = (self.from, (self.from, 0.0_f64), 0);
         while vain < PATIENCE {
             let report = self.phase(server, &format!("{rate:.0}/s"), rate, TRY)?;
             let accepted = number(&report, "/messages_per_s");
             // Not a number is no gain.
-            vain = if accepted > best * GAIN { 0 } else { vain + 1 };
-            best = best.max(accepted);
+            vain = if accepted > best.1 * GAIN { 0 } else { vain + 1 };
+            if accepted > best.1 {
+                best = (rate, accepted);
+            }
             rate *= STEP;
         }
         Ok(best)
@@ -117,6 +131,10 @@ impl Overload {
         }
         Ok(report)
     }
+}
+
+fn numbers(reports: &[Value], at: &str) -> Vec<f64> {
+    reports.iter().map(|report| number(report, at)).collect()
 }
 
 fn number(report: &Value, at: &str) -> f64 {

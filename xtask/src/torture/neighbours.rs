@@ -320,7 +320,8 @@ fn quantile(sorted: &[u32], part: f64) -> f64 {
     sorted.get(at.min(sorted.len().saturating_sub(1))).copied().map_or(0.0, f64::from)
 }
 
-fn median(mut values: Vec<f64>) -> f64 {
+/// The middle of `values`; of an even number of them, between the two.
+pub fn median(mut values: Vec<f64>) -> f64 {
     values.sort_by(f64::total_cmp);
     let (low, high) = (values.len().saturating_sub(1) / 2, values.len() / 2);
     values.get(low).zip(values.get(high)).map_or(0.0, |(low, high)| f64::midpoint(*low, *high))
