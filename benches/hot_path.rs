@@ -108,6 +108,7 @@ impl World {
             timers: ServerTimers::default(),
             welcome: Welcome { verifier, limits: Limits::default(), issuer: Issuer::new(1, 1) },
             notices: Arc::clone(&notices),
+            pace: Arc::default(),
             metrics: Arc::clone(&metrics),
         });
         let mut world = Self {

@@ -24,6 +24,7 @@ pub mod metrics;
 pub mod net;
 pub mod notice;
 pub mod outbox;
+pub mod pace;
 pub mod pipeline;
 pub mod presence;
 pub mod quota;

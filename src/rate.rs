@@ -8,15 +8,15 @@ use postrider_protocol::Id;
 use crate::keyed::Keyed;
 
 const SHARDS: usize = 16;
-/// A shard forgets users whose cell is full again once it has this many.
-const SWEEP_AT: usize = 4_096;
+/// A shard forgets users whose cell is full again after so many looks, and as many as it has cells.
+const SWEEP_AFTER: usize = 256;
 
 /// See the module.
 #[derive(Debug)]
 pub struct Rates {
     interval_us: u64,
     burst_us: u64,
-    shards: Vec<Mutex<Keyed<u64>>>,
+    cells: Cells,
 }
 
 impl Rates {
@@ -25,7 +25,7 @@ impl Rates {
     pub fn new(per_second: u32, burst: u32) -> Self {
         let interval_us = if per_second == 0 { 0 } else { 1_000_000 / u64::from(per_second) };
         let burst_us = interval_us * u64::from(burst.saturating_sub(1));
-        Self { interval_us, burst_us, shards: (0..SHARDS).map(|_| Mutex::default()).collect() }
+        Self { interval_us, burst_us, cells: Cells::default() }
     }
 
     /// Charges one message at `now_ms` (monotonic).
@@ -36,21 +36,47 @@ impl Rates {
         if self.interval_us == 0 {
             return Ok(());
         }
-        let now = now_ms.saturating_mul(1_000);
-        let hash = crc32fast::hash(user.as_bytes()) as usize;
-        let Some(shard) = self.shards.get(hash % SHARDS) else { return Ok(()) };
-        let mut cells = shard.lock().unwrap_or_else(PoisonError::into_inner);
-        if cells.len() >= SWEEP_AT {
-            cells.retain(|_, free_at| *free_at > now);
+        self.cells.with(tenant, user, now_ms.saturating_mul(1_000), |free_in| {
+            if *free_in > self.burst_us {
+                let wait_ms = (*free_in - self.burst_us).div_ceil(1_000);
+                return Err(u32::try_from(wait_ms).unwrap_or(u32::MAX));
+            }
+            *free_in += self.interval_us;
+            Ok(())
+        })
+    }
+}
+
+/// For each user, how long from now until their cell is full again, microseconds.
+#[derive(Debug, Default)]
+pub struct Cells([Mutex<Shard>; SHARDS]);
+
+#[derive(Debug, Default)]
+struct Shard {
+    /// When each cell is full again, monotonic microseconds.
+    free_at: Keyed<u64>,
+    /// Looks since the full ones were forgotten.
+    looks: usize,
+}
+
+impl Cells {
+    /// Shows `change` how long from `now_us` until the user's cell is full again, and keeps what it makes of that.
+    pub fn with<T>(&self, tenant: u32, user: &Id, now_us: u64, change: impl FnOnce(&mut u64) -> T) -> T {
+        let shard = crc32fast::hash(user.as_bytes()) as usize % SHARDS;
+        let mut shard = match self.0.get(shard) {
+            Some(shard) => shard.lock().unwrap_or_else(PoisonError::into_inner),
+            None => return change(&mut 0),
+        };
+        shard.looks += 1;
+        if shard.looks > SWEEP_AFTER.max(shard.free_at.len()) {
+            shard.free_at.retain(|_, free_at| *free_at > now_us);
+            shard.looks = 0;
         }
-        let cell = cells.get_or_default(tenant, user.as_bytes());
-        let free_at = now.max(*cell);
-        if free_at - now > self.burst_us {
-            let wait_ms = (free_at - now - self.burst_us).div_ceil(1_000);
-            return Err(u32::try_from(wait_ms).unwrap_or(u32::MAX));
-        }
-        *cell = free_at + self.interval_us;
-        Ok(())
+        let cell = shard.free_at.get_or_default(tenant, user.as_bytes());
+        let mut free_in = cell.saturating_sub(now_us);
+        let told = change(&mut free_in);
+        *cell = now_us.saturating_add(free_in);
+        told
     }
 }
 
@@ -70,6 +96,17 @@ mod tests {
         assert_eq!(rates.charge(0, &alice, 1_100), Ok(()));
         assert_eq!(rates.charge(0, &"bob".parse().unwrap(), 1_100), Ok(()), "each user has their own");
         assert_eq!(rates.charge(1, &alice, 1_100), Ok(()), "each tenant has its own users");
+    }
+
+    #[test]
+    fn users_whose_cell_is_full_again_are_forgotten() {
+        let rates = Rates::new(10, 20);
+        let charge = |number: u32, now_ms| rates.charge(0, &format!("u{number}").parse().unwrap(), now_ms).unwrap();
+        let kept = || rates.cells.0.iter().map(|shard| shard.lock().unwrap().free_at.len()).sum::<usize>();
+        (0..20_000).for_each(|number| charge(number, 1_000));
+        assert_eq!(kept(), 20_000, "each of them has something to pay back");
+        (0..30_000).for_each(|look| charge(look % 100, 60_000 + 100 * u64::from(look)));
+        assert!(kept() < 1_000, "{}", kept());
     }
 
     #[test]

@@ -1,5 +1,5 @@
 //! LIST, SYNC and CALLs that change nothing: from the committed view and the store, never through a worker. May read the disk, so
-//! it runs on the blocking pool. The view is looked at before the store: what leaves the view is in the store.
+//! it runs on threads of its own. The view is looked at before the store: what leaves the view is in the store.
 
 mod broadcasts;
 mod call;
@@ -71,6 +71,12 @@ struct End {
     head: u64,
     position: u64,
     time_ms: u64,
+}
+
+/// Lets whoever waits for this core have it. Kernels that look again only at their next tick would give a long read the
+/// core for milliseconds, before those that carry what is live.
+fn step_aside() {
+    std::thread::yield_now();
 }
 
 impl Reader {

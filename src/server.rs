@@ -31,6 +31,7 @@ use crate::{
     },
     notice::Notices,
     outbox::{Farewell, OutboxBounds},
+    pace::Pace,
     pipeline::{BatchLimits, Pipeline, Stages},
     presence::{Keeper, Presence},
     quota::{self, Quotas},
@@ -297,6 +298,7 @@ fn assemble(
     let told = (Arc::clone(&hub), Arc::clone(&notices));
     let reader = Reader::new(lookup.clone(), told, Arc::clone(quotas), read_limits(config), Arc::clone(&metrics));
     let broadcaster = Broadcaster::new(broadcasters, lookup.clone(), queues.clone(), clock, Arc::clone(&metrics));
+    let pace = Arc::new(Pace::default());
     let shared = Arc::new(Shared {
         hub,
         view: Arc::clone(&view),
@@ -308,12 +310,13 @@ fn assemble(
         timers: timers(&config.session),
         welcome: Welcome { verifier, limits: told_limits(config), issuer },
         notices: Arc::clone(&notices),
+        pace: Arc::clone(&pace),
         metrics: Arc::clone(&metrics),
     });
     let services = Arc::new(Services {
         shared,
         queues,
-        reads: Arc::new(Reads::new(reader, reads(config), clock, Arc::clone(&metrics))),
+        reads: Reads::start(reader, reads(config), pace, clock, Arc::clone(&metrics))?,
         clock,
         metrics,
         slow_after_ms: millis(config.session.slow_after),

@@ -6,6 +6,8 @@
 
 mod connect;
 mod notice;
+#[cfg(test)]
+mod pace_tests;
 mod read;
 
 use std::collections::BTreeMap;
@@ -29,6 +31,7 @@ use crate::{
     metrics::Metrics,
     notice::Notices,
     outbox::{Farewell, Outbox, OutboxBounds},
+    pace::Pace,
     quota::Quotas,
     schemas::Schemas,
     slot::{Act, Command, Now, Origin, Submission, worker_of},
@@ -39,6 +42,8 @@ use crate::{
 const CURSOR_DELAY_MS: u64 = 10_000;
 /// A connection keeps so many cursors before it hands them on early.
 const CURSORS: usize = 1_024;
+/// What the first cursor of a channel is charged, microseconds of a core.
+const NEW_CURSOR_US: u64 = 10;
 /// PINGs and PONGs a connection may send at once, and the milliseconds after which one more is allowed.
 const PINGS: u64 = 2_000;
 const PING_EVERY_MS: u64 = 10;
@@ -66,6 +71,8 @@ pub struct Shared {
     pub welcome: Welcome,
     /// Who is to hear what is not stored.
     pub notices: Arc<Notices>,
+    /// How much of the machine each user has.
+    pub pace: Arc<Pace>,
     /// Counters.
     pub metrics: Arc<Metrics>,
 }
@@ -102,6 +109,8 @@ struct Work {
     /// Frames that were taken in.
     sends: u64,
     recvacks: u64,
+    /// Channels of which the session kept no cursor.
+    newly: u64,
 }
 
 impl Work {
@@ -213,6 +222,10 @@ impl Session {
                 break;
             }
         }
+        if work.newly > 0 {
+            self.charge(work.newly * NEW_CURSOR_US, now);
+            self.keep_pace(now);
+        }
         self.submit(now, work, &mut effects);
         // What stopped it above may have gone since, answered by another thread. Something may wait here all the same, and
         // perhaps no byte will come: it goes on when it is woken for those answers.
@@ -280,15 +293,15 @@ impl Session {
             }
             ServerEvent::Call(call) => {
                 self.count(Kind::Call, 1);
-                self.call(call, work, effects);
+                self.call(now, call, work, effects);
             }
             ServerEvent::List(_) => {
                 self.count(Kind::List, 1);
-                self.read(event, effects);
+                self.read(now, event, effects);
             }
             ServerEvent::Sync(_) => {
                 self.count(Kind::Sync, 1);
-                self.read(event, effects);
+                self.read(now, event, effects);
             }
             ServerEvent::Notice(notice) => {
                 self.count(Kind::Notice, 1);
@@ -321,14 +334,14 @@ impl Session {
         }
     }
 
-    fn call(&mut self, call: CallPacket, work: &mut Work, effects: &mut Vec<Effect>) {
+    fn call(&mut self, now: Now, call: CallPacket, work: &mut Work, effects: &mut Vec<Effect>) {
         let Some(origin) = &self.origin else { return };
         let (request, number, oldest) = (call.request, call.number, call.oldest);
         let Some(method) = Method::from_number(call.method) else {
             return self.refuse_call(request, Reason::UnknownMethod, "method");
         };
         if !method.changes() {
-            return self.read(ServerEvent::Call(call), effects);
+            return self.read(now, ServerEvent::Call(call), effects);
         }
         match Act::read(method, &call, &origin.user, origin.device.as_ref()) {
             Ok((channel, act)) => {
@@ -385,6 +398,7 @@ impl Session {
             return;
         }
         let channel = ack.channel.detached();
+        work.newly += 1;
         self.cursors.insert(channel.clone(), Progress { seq: ack.seq, head: known, told: ack.seq });
         self.command(Command::Cursor { channel, seq: ack.seq }, work);
         if self.cursors.len() > CURSORS {

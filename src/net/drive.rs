@@ -57,7 +57,7 @@ pub struct Services {
     /// The queue of each worker.
     pub queues: Vec<Inbox>,
     /// LIST and SYNC.
-    pub reads: Arc<Reads>,
+    pub reads: Reads,
     /// The clocks.
     pub clock: Clock,
     /// Counters.
@@ -220,7 +220,7 @@ impl Driver {
                         return;
                     }
                 }
-                Effect::Read(request) => self.services.reads.start(request),
+                Effect::Read(request) => self.services.reads.put(request),
             }
         }
     }
@@ -372,7 +372,7 @@ async fn perform(services: Arc<Services>, effects: impl Iterator<Item = Effect>)
                     queue.send(submission).await;
                 }
             }
-            Effect::Read(request) => services.reads.start(request),
+            Effect::Read(request) => services.reads.put(request),
         }
     }
 }

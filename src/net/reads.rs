@@ -1,24 +1,35 @@
 //! LIST, SYNC and other reads in service: so many at once as configured; the others wait in the order in which they
 //! came. There is one of a session at a time, so as many wait as there are connections at most.
+//!
+//! They have threads of their own, which step back for those that carry what is live: thousands may come back at once.
 
 use std::{
     collections::VecDeque,
     panic::{AssertUnwindSafe, catch_unwind},
-    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError},
     thread,
     time::Instant,
 };
 
 use prometheus_client::metrics::gauge::Gauge;
+use rustix::process::nice;
 
-use crate::{clock::Clock, metrics::Metrics, reader::Reader, session::ReadRequest, slot::Origin};
+use crate::{clock::Clock, metrics::Metrics, pace::Pace, reader::Reader, session::ReadRequest, slot::Origin};
+
+/// How much readers step back: beside a thread that does not they get a quarter of a core that both want.
+const STEP_BACK: i32 = 5;
 
 /// See the module.
 #[derive(Debug)]
-pub struct Reads {
+pub struct Reads(Arc<Service>);
+
+/// What readers work on.
+#[derive(Debug)]
+struct Service {
     waiting: Mutex<Waiting>,
-    at_once: usize,
+    came: Condvar,
     reader: Reader,
+    pace: Arc<Pace>,
     clock: Clock,
     metrics: Arc<Metrics>,
     gauge: Gauge,
@@ -27,54 +38,81 @@ pub struct Reads {
 #[derive(Debug, Default)]
 struct Waiting {
     requests: VecDeque<ReadRequest>,
-    /// Threads that serve them.
-    readers: usize,
+    is_over: bool,
 }
 
 impl Reads {
-    /// Reads with `reader`, at most `at_once` at a time.
-    #[must_use]
-    pub fn new(reader: Reader, at_once: usize, clock: Clock, metrics: Arc<Metrics>) -> Self {
+    /// Reads with `reader`, at most `at_once` at a time, and charges `pace` for it.
+    ///
+    /// # Errors
+    /// When the system gives no thread.
+    pub fn start(
+        reader: Reader,
+        at_once: usize,
+        pace: Arc<Pace>,
+        clock: Clock,
+        metrics: Arc<Metrics>,
+    ) -> std::io::Result<Self> {
         let gauge = metrics.queue("read");
-        Self { waiting: Mutex::default(), at_once: at_once.max(1), reader, clock, metrics, gauge }
-    }
-
-    /// Puts a read into service: its answer will be in the outbox of who asked. Call it within a runtime, whose blocking
-    /// pool does it.
-    pub fn start(self: &Arc<Self>, request: ReadRequest) {
-        let mut waiting = self.lock();
-        waiting.requests.push_back(request);
-        self.tell(&waiting);
-        if waiting.readers < self.at_once {
-            waiting.readers += 1;
-            drop(waiting);
-            let reads = Arc::clone(self);
-            tokio::task::spawn_blocking(move || reads.serve());
+        let (waiting, came) = (Mutex::default(), Condvar::new());
+        let reads = Self(Arc::new(Service { waiting, came, reader, pace, clock, metrics, gauge }));
+        for number in 0..at_once.max(1) {
+            let service = Arc::clone(&reads.0);
+            thread::Builder::new().name(format!("read-{number}")).spawn(move || service.serve())?;
         }
+        Ok(reads)
     }
 
-    /// Serves until nothing waits.
+    /// Puts a read into service: its answer will be in the outbox of who asked.
+    pub fn put(&self, request: ReadRequest) {
+        let mut waiting = self.0.lock();
+        waiting.requests.push_back(request);
+        self.0.tell(&waiting);
+        drop(waiting);
+        self.0.came.notify_one();
+    }
+}
+
+impl Drop for Reads {
+    fn drop(&mut self) {
+        self.0.lock().is_over = true;
+        self.0.came.notify_all();
+    }
+}
+
+impl Service {
+    /// Serves until all is over.
     fn serve(&self) {
+        // Where that is not allowed, they are as the others.
+        let _ = nice(STEP_BACK);
         while let Some(request) = self.next() {
             let start = Instant::now();
             let origin = Arc::clone(request.origin());
-            guarded(&origin, || request.run(&self.reader, self.clock.now()));
-            self.metrics.read_duration.observe(start.elapsed().as_secs_f64());
-            // Thousands may come back at once: what is live goes between any two of their reads.
+            let now = self.clock.now();
+            guarded(&origin, || request.run(&self.reader, now));
+            let took = start.elapsed();
+            let used_us = u64::try_from(took.as_micros()).unwrap_or(u64::MAX);
+            self.pace.charge(origin.tenant, &origin.user, used_us, now.mono_ms);
+            self.metrics.read_duration.observe(took.as_secs_f64());
             thread::yield_now();
         }
     }
 
     fn next(&self) -> Option<ReadRequest> {
         let mut waiting = self.lock();
-        let next = waiting.requests.pop_front();
-        self.tell(&waiting);
-        if next.is_none() {
-            waiting.readers -= 1;
+        loop {
+            if waiting.is_over {
+                return None;
+            }
+            let next = waiting.requests.pop_front();
+            self.tell(&waiting);
+            if next.is_some() {
+                return next;
+            }
             // What a storm needed is given back.
             waiting.requests = VecDeque::new();
+            waiting = self.came.wait(waiting).unwrap_or_else(PoisonError::into_inner);
         }
-        next
     }
 
     fn tell(&self, waiting: &Waiting) {

@@ -16,7 +16,7 @@ use postrider_protocol::{
 use postrider_storage::{ConversationRow, Found, GroupRow, RequestRow, StateKey, StoreError, Waiting};
 
 use super::{
-    Asker, End, Reader,
+    Asker, End, Reader, step_aside,
     targets::{Reading, Shown},
     unread::Unread,
 };
@@ -26,6 +26,8 @@ use crate::view::Committed;
 const LISTED_HEAD: usize = 12 + 2 + CHANNEL_BYTES + 8;
 /// The longest channel.
 const CHANNEL_BYTES: usize = 1 + 2 * (1 + ID_BYTES);
+/// Of so many conversations it is looked up in one go whether they changed.
+const CHANGED: usize = 64;
 /// Which tokens this build makes.
 const FORMAT: u8 = 0;
 
@@ -83,6 +85,7 @@ impl Reader {
         let mut bytes = LISTED_HEAD + 2 * answer.token.len();
         let (mut last, mut more) = (None, false);
         for next in listed {
+            step_aside();
             let conversation = self.conversation(asker, &next, now_ms)?;
             bytes += conversation.image.len() + conversation.channel.as_bytes().len();
             bytes += conversation.name.len() + conversation.avatar.len() + 57;
@@ -107,7 +110,10 @@ impl Reader {
         committed: &[Committed],
     ) -> Result<(Vec<Listed>, Token), StoreError> {
         let (mut listed, mut slots) = (Vec::new(), Token::default());
-        for (channel, row) in self.conversations(asker)? {
+        for (at, (channel, row)) in self.conversations(asker)?.into_iter().enumerate() {
+            if at % CHANGED == 0 {
+                step_aside();
+            }
             let slot = channel.slot(asker.tenant);
             let now = committed.get(usize::from(slot)).copied().unwrap_or_default();
             slots.0.insert(slot, now);

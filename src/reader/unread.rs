@@ -9,7 +9,7 @@ use std::collections::BTreeMap;
 use postrider_protocol::{Channel, ChannelKind, Image, UNREAD_EXACT, tag};
 use postrider_storage::{AuthorSieve, ConversationRow, Digest, Found, StoreError, TargetRow, fold, plant};
 
-use super::{Asker, Reader};
+use super::{Asker, Reader, step_aside};
 
 /// Entries looked at first; then four times as many, up to [`MOST`].
 const FIRST: u64 = 64;
@@ -62,6 +62,7 @@ impl Reader {
         let mut count = Count { asker, channel, row, now_ms, own, so_far: Unread::default() };
         let (mut to, mut size) = (head, FIRST);
         while to > floor && count.so_far.unread < ABOVE {
+            step_aside();
             let from = to.saturating_sub(size - 1).max(floor + 1);
             self.count(&mut count, from, to)?;
             (to, size) = (from - 1, (size * 4).min(MOST));

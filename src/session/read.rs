@@ -15,6 +15,9 @@ use crate::{
     slot::{Now, Origin},
 };
 
+/// What a read is charged beside the time it takes to read: its way there and back, microseconds.
+const READ_US: u64 = 100;
+
 /// LIST, SYNC or a CALL that changes nothing, on its way to the reader.
 #[derive(Debug)]
 pub struct ReadRequest {
@@ -87,14 +90,32 @@ impl ReadRequest {
 }
 
 impl Session {
-    /// Puts a read into service, or holds it until the one in service is answered.
-    pub(super) fn read(&mut self, event: ServerEvent, effects: &mut Vec<Effect>) {
-        let Some(origin) = &self.origin else { return };
-        if origin.reading.swap(true, Ordering::AcqRel) {
+    /// Puts a read into service, or holds it until the one in service is answered and the user may have it.
+    pub(super) fn read(&mut self, now: Now, event: ServerEvent, effects: &mut Vec<Effect>) {
+        let Some(origin) = self.origin.clone() else { return };
+        if self.keep_pace(now) || origin.reading.swap(true, Ordering::AcqRel) {
             self.held = Some(Box::new(event));
             return;
         }
-        let request = ReadRequest { origin: Arc::clone(origin), event: Box::new(event) };
-        effects.push(Effect::Read(request));
+        self.charge(READ_US, now);
+        effects.push(Effect::Read(ReadRequest { origin, event: Box::new(event) }));
+    }
+
+    /// Charges its user with so many microseconds of a core.
+    pub(super) fn charge(&self, used_us: u64, now: Now) {
+        if let Some(origin) = &self.origin {
+            self.shared.pace.charge(origin.tenant, &origin.user, used_us, now.mono_ms);
+        }
+    }
+
+    /// Holds the connection up for as long as its user has to wait; whether they have to.
+    pub(super) fn keep_pace(&mut self, now: Now) -> bool {
+        let Some(origin) = &self.origin else { return false };
+        let wait_ms = self.shared.pace.wait_ms(origin.tenant, &origin.user, now.mono_ms);
+        if wait_ms > 0 {
+            self.paused_until = self.paused_until.max(now.mono_ms + wait_ms);
+            origin.paused_until_ms.fetch_max(self.paused_until, Ordering::AcqRel);
+        }
+        wait_ms > 0
     }
 }

@@ -201,6 +201,7 @@ impl Server {
             timers: ServerTimers::default(),
             welcome: sizes.welcome(Issuer::new(newest_ms, report.first_batch)),
             notices: Arc::clone(&notices),
+            pace: Arc::default(),
             metrics: Arc::clone(&metrics),
         });
         let told = (Arc::clone(&hub), Arc::clone(&notices), Arc::new(Broadcasters::default()));

@@ -25,6 +25,9 @@ const CONNECTIONS: usize = 4;
 /// Bytes a second of one flooding connection: four of them fill a line of 1 Gbit/s. Faster than a line, what loopback
 /// costs the machine would be measured, and not the server.
 const LINE: u64 = 30_000_000;
+/// Short frames that leave together: as many as a packet of a line holds. One by one, what the neighbour costs the
+/// machine would be measured.
+const AT_ONCE: usize = 32;
 /// How far a line and its timer may be apart.
 const SLACK: Duration = Duration::from_millis(2);
 
@@ -229,10 +232,10 @@ pub fn lists(means: &mut Means<'_>) {
     for at in 0..means.scene.collector.len() {
         means.again(move |scene, acts| async move {
             let stream = enter(&scene, token(&scene.collector, at)?, &format!("d{at}"), false).await?;
-            let list = frame(&list());
+            let lists = frame(&list()).repeat(AT_ONCE);
             flood(stream, acts, |out| {
-                out.extend_from_slice(&list);
-                1
+                out.extend_from_slice(&lists);
+                AT_ONCE as u64
             })
             .await
         });
@@ -246,9 +249,11 @@ pub fn syncs(means: &mut Means<'_>) {
             let stream = enter(&scene, token(&scene.collector, at)?, &format!("d{at}"), false).await?;
             let mut from = 1;
             flood(stream, acts, |out| {
-                from = (from + 6_151) % scene.history.2 + 1;
-                out.extend_from_slice(&sync_frame(&scene, from));
-                1
+                for _ in 0..AT_ONCE {
+                    from = (from + 6_151) % scene.history.2 + 1;
+                    out.extend_from_slice(&sync_frame(&scene, from));
+                }
+                AT_ONCE as u64
             })
             .await
         });
