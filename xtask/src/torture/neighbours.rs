@@ -138,7 +138,7 @@ impl Neighbours {
         // Without a limit first, then as servers are.
         for unlimited in [true, false] {
             let kinds: Vec<Kind> = Kind::all(unlimited).filter(|kind| self.is_asked(*kind)).collect();
-            if kinds.iter().all(|kind| *kind == Kind::Nobody) {
+            if kinds.iter().all(|kind| kind.is_machine()) {
                 continue;
             }
             site.settings.retain(|setting| unlimited || !setting.starts_with("limits.user_rate"));
@@ -151,7 +151,7 @@ impl Neighbours {
     }
 
     fn is_asked(&self, kind: Kind) -> bool {
-        self.only.is_empty() || self.only.contains(&kind) || kind == Kind::Nobody
+        self.only.is_empty() || self.only.contains(&kind) || kind.is_machine()
     }
 
     /// All rounds of these kinds beside one server.
@@ -231,6 +231,9 @@ impl Neighbours {
             );
         }
         println!("  nobody: the noise of this machine; its load average is {} now", load_average());
+        println!(
+            "  busy-cores: what it makes wait, disk and threads, while work of no importance keeps every core busy"
+        );
         println!("  not judged: without a limit one user may take all that the machine has");
         let kinds: Vec<_> = verdicts.iter().map(Verdict::json).collect();
         let summary = json!({

@@ -1,10 +1,13 @@
 //! The bad neighbours, and how each begins. What it does ends when its [`Attack`] is dropped.
 
 use std::{
+    hint,
+    num::NonZero,
     sync::{
         Arc,
         atomic::{AtomicU64, Ordering::Relaxed},
     },
+    thread,
     time::Duration,
 };
 
@@ -19,6 +22,8 @@ use crate::Result;
 pub enum Kind {
     /// Nothing: the noise of the measurement.
     Nobody,
+    /// Loops behind everything else, one for each core: what the machine makes wait when no core is idle.
+    BusyCores,
     /// Members of the busy group who ask for history and read nothing: zero windows.
     SlowReader,
     /// Devices of members that are connected and never look at their sockets again.
@@ -61,16 +66,21 @@ impl Kind {
     /// The kinds for a server without a rate limit, or for one with the default.
     pub fn all(unlimited: bool) -> impl Iterator<Item = Self> {
         let all = Self::value_variants().iter().copied();
-        all.filter(move |kind| *kind == Self::Nobody || kind.needs_no_limit() == unlimited)
+        all.filter(move |kind| kind.is_machine() || kind.needs_no_limit() == unlimited)
     }
 
     const fn needs_no_limit(self) -> bool {
         matches!(self, Self::UnlimitedSendFlood | Self::UnlimitedBigBodies)
     }
 
+    /// Whether it tells of the machine, and not of the server.
+    pub const fn is_machine(self) -> bool {
+        matches!(self, Self::Nobody | Self::BusyCores)
+    }
+
     /// Whether the bound holds for it. Without a limit one user may take all that the machine has.
     pub const fn is_judged(self) -> bool {
-        !matches!(self, Self::Nobody) && !self.needs_no_limit()
+        !self.is_machine() && !self.needs_no_limit()
     }
 
     /// As on the command line.
@@ -154,11 +164,24 @@ impl Acts {
     }
 }
 
+/// Keeps every core busy for as long as somebody holds `acts`.
+fn keep_busy(handle: &Handle, acts: &Arc<AtomicU64>) {
+    for _ in 0..thread::available_parallelism().map_or(1, NonZero::get) {
+        let acts = Arc::downgrade(acts);
+        handle.spawn_blocking(move || {
+            while acts.strong_count() > 0 {
+                hint::spin_loop();
+            }
+        });
+    }
+}
+
 /// Lets a neighbour begin.
 pub fn begin(kind: Kind, scene: &Arc<Scene>, handle: &Handle) -> Attack {
     let mut means = Means { scene, handle, tasks: JoinSet::new(), acts: Arc::default() };
     match kind {
         Kind::Nobody => {}
+        Kind::BusyCores => keep_busy(handle, &means.acts),
         Kind::SlowReader => guests::slow_readers(&mut means),
         Kind::Vanished => guests::vanished(&mut means),
         Kind::NeverAck => guests::never_acknowledge(&mut means),
