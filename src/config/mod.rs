@@ -172,7 +172,7 @@ sections! {
         path: PathBuf = PathBuf::from("postrider-data"),
         /// Length of one segment of the log.
         segment_bytes: Size = Size::mib(64),
-        /// So much new log is written to the store at a time.
+        /// So much new log is written to the store at a time; once five seconds have gone by, a quarter of it.
         checkpoint_bytes: Size = Size::mib(16),
         /// So much of the newest messages is kept in the store for devices that come back.
         window_bytes: Size = Size::mib(256),

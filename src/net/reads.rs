@@ -12,11 +12,11 @@ use std::{
 };
 
 use prometheus_client::metrics::gauge::Gauge;
-use rustix::process::nice;
 
 use crate::{clock::Clock, metrics::Metrics, pace::Pace, reader::Reader, session::ReadRequest, slot::Origin};
 
-/// How much readers step back: beside a thread that does not they get a quarter of a core that both want.
+/// How nice readers are: beside a thread that is not they get a quarter of a core that both want.
+#[cfg(target_os = "linux")]
 const STEP_BACK: i32 = 5;
 
 /// See the module.
@@ -83,8 +83,7 @@ impl Drop for Reads {
 impl Service {
     /// Serves until all is over.
     fn serve(&self) {
-        // Where that is not allowed, they are as the others.
-        let _ = nice(STEP_BACK);
+        step_back();
         while let Some(request) = self.next() {
             let start = Instant::now();
             let origin = Arc::clone(request.origin());
@@ -121,6 +120,15 @@ impl Service {
 
     fn lock(&self) -> MutexGuard<'_, Waiting> {
         self.waiting.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// Makes this thread step back for others: on Linux, where a thread has a niceness of its own.
+fn step_back() {
+    #[cfg(target_os = "linux")]
+    {
+        // Where it is not allowed, it is as the others.
+        let _ = rustix::process::nice(STEP_BACK);
     }
 }
 

@@ -13,6 +13,8 @@ const HURRY: Duration = Duration::from_secs(1);
 /// When it is due again after no less, there is time: the work is done in pieces, so that a core that all others need is
 /// not taken from them for as long as the whole of it lasts.
 const LEISURE: Duration = Duration::from_secs(2);
+/// When the last one is so long ago, a smaller one is made: what waits for a checkpoint waits in memory.
+const LONG_AGO: Duration = Duration::from_secs(5);
 /// How long a piece takes, and the pause after it.
 const PIECE: Duration = Duration::from_millis(1);
 const PAUSE: Duration = Duration::from_millis(3);
@@ -45,9 +47,8 @@ impl Filler {
                 Err(RecvTimeoutError::Disconnected) => break,
             }
             self.look_at_space();
-            let is_erasure_due = self.materialiser.is_erasure_due(self.clock.now().wall_ms, self.erase_within_ms);
-            if (self.materialiser.is_due() || is_erasure_due) && !self.rules.full.load(Ordering::Relaxed) {
-                let since = last.elapsed();
+            let since = last.elapsed();
+            if self.is_due(since) && !self.rules.full.load(Ordering::Relaxed) {
                 self.materialiser.hurry(since < HURRY);
                 last = Instant::now();
                 let mut worked = last;
@@ -62,6 +63,13 @@ impl Filler {
             self.retain()?;
         }
         self.checkpoint(&mut || {})
+    }
+
+    /// Whether to make a checkpoint, `since` the one before.
+    fn is_due(&self, since: Duration) -> bool {
+        self.materialiser.is_due()
+            || since >= LONG_AGO && self.materialiser.is_due_at_leisure()
+            || self.materialiser.is_erasure_due(self.clock.now().wall_ms, self.erase_within_ms)
     }
 
     /// Takes `written`, and what waits behind it until a checkpoint is due.

@@ -225,8 +225,7 @@ impl Kv {
     /// Whether sled's file is much longer than so many rows need.
     pub(crate) fn is_sparse(&self, rows: u64) -> bool {
         let Self::Sled(engine) = self else { return false };
-        let len = engine.file.metadata().map_or(0, |file| file.len());
-        len > DENSE_BYTES.saturating_add(rows.saturating_mul(DENSE_ROW_BYTES))
+        engine.file_bytes() > DENSE_BYTES.saturating_add(rows.saturating_mul(DENSE_ROW_BYTES))
     }
 
     /// Has sled move the next page out of a part of its file that is half empty, if there is any.
@@ -269,15 +268,18 @@ impl Kv {
     /// Bytes on disk.
     pub(crate) fn size_bytes(&self) -> u64 {
         match self {
-            Self::Sled(engine) => {
-                engine.file.metadata().map_or(0, |file| file.len()) + engine.blocks.len().unwrap_or_default()
-            }
+            Self::Sled(engine) => engine.file_bytes() + engine.blocks.len().unwrap_or_default(),
             Self::Memory(_) => 0,
         }
     }
 }
 
 impl Engine {
+    /// How long sled's file is.
+    fn file_bytes(&self) -> u64 {
+        self.file.metadata().map_or(0, |file| file.len())
+    }
+
     fn guarded<T>(&self, work: impl FnOnce(&Self) -> Result<T, sled::Error>) -> Result<T, StoreError> {
         if self.is_poisoned.load(Ordering::SeqCst) {
             return Err(StoreError::Poisoned);

@@ -22,6 +22,9 @@ use crate::{
 /// it needs to open.
 const SYNC_BYTES: usize = 1536 << 10;
 
+/// A checkpoint at leisure is due for one part in so many of one in time.
+const AT_LEISURE: u64 = 4;
+
 /// While the file of the rows is sparse, a page is moved in it for so many rows that are put.
 const ROWS_A_MOVE: usize = 32;
 /// About what that writes: the page, and what brings it about.
@@ -139,6 +142,12 @@ impl Materialiser {
     #[must_use]
     pub fn is_due(&self) -> bool {
         self.is_enough() && self.has_space()
+    }
+
+    /// Whether one is for who has the time: it costs more for each entry, and less is held for it.
+    #[must_use]
+    pub fn is_due_at_leisure(&self) -> bool {
+        self.pending_bytes >= self.sizes.checkpoint_bytes / AT_LEISURE && self.has_space()
     }
 
     pub(crate) const fn is_enough(&self) -> bool {

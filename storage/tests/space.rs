@@ -43,3 +43,19 @@ fn s09_the_ballast_is_made_when_there_is_space_and_given_up_when_not() {
     drop(open(&options, &mut |_| {}).unwrap());
     assert!(!dir.path().join("ballast").exists());
 }
+
+#[test]
+fn a_checkpoint_is_due_at_leisure_for_a_quarter_of_what_makes_one_due() {
+    let dir = tempfile::tempdir().unwrap();
+    let options = options(dir.path());
+    let mut world = World::open(&options, Truth::default()).unwrap();
+    let mut is_due = |len: usize| {
+        let entry = world.truth.message(1, 2, &vec![b'x'; len]);
+        world.commit_only(&[entry]);
+        (world.opened.materialiser.is_due_at_leisure(), world.opened.materialiser.is_due())
+    };
+    let quarter = usize::try_from(options.checkpoint_bytes / 4).unwrap();
+    assert_eq!(is_due(quarter / 2), (false, false));
+    assert_eq!(is_due(quarter / 2), (true, false));
+    assert_eq!(is_due(3 * quarter), (true, true));
+}

@@ -60,7 +60,7 @@ const TURNOVERS: usize = 10;
 /// How long a rate is measured, seconds.
 const SECONDS: &str = "5";
 
-/// Whether the files of log and store are at most a tenth longer than ten turnovers before.
+/// Fails when the files of log and store are more than a tenth longer than ten turnovers before.
 fn settled(sizes: &[(u64, u64)]) -> Result {
     let bytes = |turnover: usize| sizes.get(turnover).map(|(log, store)| log + store);
     let last = sizes.len().saturating_sub(1);

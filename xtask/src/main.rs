@@ -6,6 +6,7 @@ mod counts;
 mod dev;
 mod generate;
 mod growth;
+mod median;
 mod overload;
 mod peers;
 mod sim;

@@ -10,12 +10,12 @@ use serde_json::{Value, json};
 
 use crate::{
     Result,
+    median::median,
     peers::{
         cases::{Case, Entrant, Figure},
         server::{Programs, Server},
     },
     step::{self, cargo},
-    torture::neighbours::median,
 };
 
 /// By so much the rate is raised while the server keeps up.

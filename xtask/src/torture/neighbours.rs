@@ -28,7 +28,7 @@ use super::{
     Shared, conclude,
     server::{Server, Site},
 };
-use crate::{Result, step};
+use crate::{Result, median::median, step};
 use bad::Kind;
 use scene::Scene;
 use steady::{Ledger, Steady};
@@ -321,13 +321,6 @@ fn verdicts(kinds: &[Kind], trials: &[Trial], ledger: &Ledger, seconds: f64) -> 
 fn quantile(sorted: &[u32], part: f64) -> f64 {
     let at = (sorted.len() as f64 * part) as usize;
     sorted.get(at.min(sorted.len().saturating_sub(1))).copied().map_or(0.0, f64::from)
-}
-
-/// The middle of `values`; of an even number of them, between the two.
-pub fn median(mut values: Vec<f64>) -> f64 {
-    values.sort_by(f64::total_cmp);
-    let (low, high) = (values.len().saturating_sub(1) / 2, values.len() / 2);
-    values.get(low).zip(values.get(high)).map_or(0.0, |(low, high)| f64::midpoint(*low, *high))
 }
 
 /// Starts the server before what else the machine does, where that is allowed.
