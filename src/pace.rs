@@ -30,9 +30,8 @@ impl Pace {
     /// The milliseconds from `now_ms` (monotonic) for which the user has to wait; 0 when they may go on.
     #[must_use]
     pub fn wait_ms(&self, tenant: u32, user: &Id, now_ms: u64) -> u64 {
-        self.0.with(tenant, user, now_ms.saturating_mul(1_000), |owed_us| {
-            owed_us.saturating_sub(BURST_US * PARTS).div_ceil(1_000)
-        })
+        let owed_us = self.0.free_in(tenant, user, now_ms.saturating_mul(1_000));
+        owed_us.saturating_sub(BURST_US * PARTS).div_ceil(1_000)
     }
 }
 

@@ -1,7 +1,7 @@
 //! How much each user may send: one GCRA cell a user, shared by all their connections. Decide asks, after the look-up
 //! of duplicates, so that a message that is already stored costs nothing.
 
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use postrider_protocol::Id;
 
@@ -62,11 +62,7 @@ struct Shard {
 impl Cells {
     /// Shows `change` how long from `now_us` until the user's cell is full again, and keeps what it makes of that.
     pub fn with<T>(&self, tenant: u32, user: &Id, now_us: u64, change: impl FnOnce(&mut u64) -> T) -> T {
-        let shard = crc32fast::hash(user.as_bytes()) as usize % SHARDS;
-        let mut shard = match self.0.get(shard) {
-            Some(shard) => shard.lock().unwrap_or_else(PoisonError::into_inner),
-            None => return change(&mut 0),
-        };
+        let mut shard = self.shard(user);
         shard.looks += 1;
         if shard.looks > SWEEP_AFTER.max(shard.free_at.len()) {
             shard.free_at.retain(|_, free_at| *free_at > now_us);
@@ -77,6 +73,18 @@ impl Cells {
         let told = change(&mut free_in);
         *cell = now_us.saturating_add(free_in);
         told
+    }
+
+    /// How long from `now_us` until the user's cell is full again.
+    pub fn free_in(&self, tenant: u32, user: &Id, now_us: u64) -> u64 {
+        let free_at = self.shard(user).free_at.get(tenant, user.as_bytes()).copied();
+        free_at.unwrap_or_default().saturating_sub(now_us)
+    }
+
+    fn shard(&self, user: &Id) -> MutexGuard<'_, Shard> {
+        let number = crc32fast::hash(user.as_bytes()) as usize % SHARDS;
+        #[allow(clippy::indexing_slicing, reason = "a remainder of the number of shards")]
+        self.0[number].lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 

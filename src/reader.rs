@@ -75,7 +75,7 @@ struct End {
 
 /// Lets whoever waits for this core have it. Kernels that look again only at their next tick would give a long read the
 /// core for milliseconds, before those that carry what is live.
-fn step_aside() {
+pub(crate) fn step_aside() {
     std::thread::yield_now();
 }
 

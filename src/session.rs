@@ -202,8 +202,8 @@ impl Session {
     /// Goes on as far as possible; call it after bytes, wake-ups and timeouts.
     pub fn advance(&mut self, now: Now) -> Vec<Effect> {
         let (mut work, mut effects) = (Work::default(), Vec::new());
-        let pause = self.origin.as_ref().map_or(0, |origin| origin.paused_until_ms.load(Ordering::Acquire));
-        self.paused_until = if pause > now.mono_ms { pause } else { 0 };
+        let pause = self.origin.as_ref().and_then(|origin| origin.pause.end_ms(now.mono_ms));
+        self.paused_until = pause.unwrap_or_default();
         let mut is_behind = self.is_behind();
         let mut is_drained = false;
         while !self.over && !is_behind && self.paused_until == 0 && self.owes(&work) < SEND_WINDOW {

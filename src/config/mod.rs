@@ -176,8 +176,8 @@ sections! {
         checkpoint_bytes: Size = Size::mib(16),
         /// So much of the newest messages is kept in the store for devices that come back.
         window_bytes: Size = Size::mib(256),
-        /// Cache of the store.
-        cache_bytes: Size = Size::mib(64),
+        /// Rows of the store that are kept in memory; the others are read through the cache of the system.
+        cache_bytes: Size = Size::mib(16),
         /// With less free space than this and twice the pending checkpoint, commands are refused with STORAGE_FULL.
         reserve_bytes: Size = Size::mib(256),
         /// A file that is given up when a start finds too little space.

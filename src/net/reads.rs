@@ -13,7 +13,14 @@ use std::{
 
 use prometheus_client::metrics::gauge::Gauge;
 
-use crate::{clock::Clock, metrics::Metrics, pace::Pace, reader::Reader, session::ReadRequest, slot::Origin};
+use crate::{
+    clock::Clock,
+    metrics::Metrics,
+    pace::Pace,
+    reader::{Reader, step_aside},
+    session::ReadRequest,
+    slot::Origin,
+};
 
 /// How nice readers are: beside a thread that is not they get a quarter of a core that both want.
 #[cfg(target_os = "linux")]
@@ -93,7 +100,7 @@ impl Service {
             let used_us = u64::try_from(took.as_micros()).unwrap_or(u64::MAX);
             self.pace.charge(origin.tenant, &origin.user, used_us, now.mono_ms);
             self.metrics.read_duration.observe(took.as_secs_f64());
-            thread::yield_now();
+            step_aside();
         }
     }
 

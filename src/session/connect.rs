@@ -17,7 +17,7 @@ use crate::{
     auth::{Identity, Verifier},
     outbox::Farewell,
     presence::platform,
-    slot::{Command, Now, Origin, Stuck, is_news},
+    slot::{Command, Now, Origin, Pause, Stuck, is_news},
 };
 
 /// What CONNACK tells, and who may come.
@@ -147,7 +147,7 @@ impl Session {
             outbox: Arc::clone(&self.outbox),
             stuck: Stuck::default(),
             reading: AtomicBool::new(false),
-            paused_until_ms: AtomicU64::new(0),
+            pause: Pause::default(),
         });
         // In the hub before CONNACK leaves: nothing that is committed from here on is missed by both LIST and RECV.
         self.shared.hub.register(&origin);

@@ -114,7 +114,7 @@ impl Session {
         let wait_ms = self.shared.pace.wait_ms(origin.tenant, &origin.user, now.mono_ms);
         if wait_ms > 0 {
             self.paused_until = self.paused_until.max(now.mono_ms + wait_ms);
-            origin.paused_until_ms.fetch_max(self.paused_until, Ordering::AcqRel);
+            origin.pause.lengthen(self.paused_until);
         }
         wait_ms > 0
     }

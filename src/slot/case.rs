@@ -102,7 +102,7 @@ impl Case<'_> {
     fn stick(&self, draft: &Draft<'_>, reason: Reason) {
         self.origin.stuck.refuse(draft.number, reason);
         if matches!(reason, Reason::RateLimited | Reason::QuotaExceeded) {
-            self.origin.paused_until_ms.store(self.now.mono_ms + PAUSE_MS, Ordering::Release);
+            self.pause();
         }
     }
 
@@ -123,7 +123,7 @@ impl Case<'_> {
 
     /// Lets the connection, whose user sends more than they may, not be read for a while.
     pub(super) fn pause(&self) {
-        self.origin.paused_until_ms.store(self.now.mono_ms + PAUSE_MS, Ordering::Release);
+        self.origin.pause.lengthen(self.now.mono_ms + PAUSE_MS);
     }
 
     /// Who gets what the user says in the channel, in a SEND or a signal, or why they may not speak there.

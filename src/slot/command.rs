@@ -45,8 +45,8 @@ pub struct Origin {
     pub stuck: Stuck,
     /// Whether a read of it is in service.
     pub reading: AtomicBool,
-    /// Until when it is not read, monotonic milliseconds: it sends more than its user may.
-    pub paused_until_ms: AtomicU64,
+    /// While it is not read, because it sends more than its user may.
+    pub pause: Pause,
 }
 
 impl Origin {
@@ -67,7 +67,7 @@ impl Origin {
             outbox,
             stuck: Stuck::default(),
             reading: AtomicBool::new(false),
-            paused_until_ms: AtomicU64::new(0),
+            pause: Pause::default(),
         }
     }
 
@@ -133,6 +133,23 @@ impl Stuck {
             self.reason.store(u64::from(reason.number()), Ordering::Release);
             self.number.store(number, Ordering::Release);
         }
+    }
+}
+
+/// Until when a connection is not read, monotonic milliseconds; none shortens it.
+#[derive(Debug, Default)]
+pub struct Pause(AtomicU64);
+
+impl Pause {
+    /// Not before `until_ms`.
+    pub fn lengthen(&self, until_ms: u64) {
+        self.0.fetch_max(until_ms, Ordering::AcqRel);
+    }
+
+    /// Its end, if that is after `now_ms`.
+    #[must_use]
+    pub fn end_ms(&self, now_ms: u64) -> Option<u64> {
+        Some(self.0.load(Ordering::Acquire)).filter(|end_ms| *end_ms > now_ms)
     }
 }
 

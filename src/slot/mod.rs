@@ -25,7 +25,7 @@ mod timers;
 
 pub use act::Act;
 pub use broadcast::{Announced, Deed};
-pub use command::{Answers, Command, Origin, Stuck, Submission};
+pub use command::{Answers, Command, Origin, Pause, Stuck, Submission};
 pub use decide::{Decider, MessageRules, Now, Rules};
 pub use decided::{Accepted, Audience, Decided, Group, Run};
 pub use device::{DeviceRules, is_news};

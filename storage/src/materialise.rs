@@ -144,7 +144,8 @@ impl Materialiser {
         self.is_enough() && self.has_space()
     }
 
-    /// Whether one is for who has the time: it costs more for each entry, and less is held for it.
+    /// Whether a checkpoint is due for who has the time: it costs more for each entry than a larger one, and what waits
+    /// for it takes less memory.
     #[must_use]
     pub fn is_due_at_leisure(&self) -> bool {
         self.pending_bytes >= self.sizes.checkpoint_bytes / AT_LEISURE && self.has_space()

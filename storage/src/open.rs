@@ -29,7 +29,7 @@ pub struct Options {
     pub checkpoint_bytes: u64,
     /// About so much of the newest entries is kept as blocks in the store.
     pub window_bytes: u64,
-    /// Cache of the store.
+    /// Rows of the store that are kept in memory, about; the others are read through the file cache of the system.
     pub cache_bytes: u64,
     /// Below this much free space, plus twice what is pending, commands are to be refused and no checkpoint is made.
     pub reserve_bytes: u64,
@@ -49,7 +49,7 @@ impl Options {
             segment_bytes: 64 * MIB,
             checkpoint_bytes: 16 * MIB,
             window_bytes: 256 * MIB,
-            cache_bytes: 64 * MIB,
+            cache_bytes: 16 * MIB,
             reserve_bytes: 256 * MIB,
             ballast_bytes: 64 * MIB,
             retention: Retention::KEEP,

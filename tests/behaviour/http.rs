@@ -52,9 +52,8 @@ fn many_users_make_no_more_series() {
 #[test]
 fn what_the_store_lacks_does_not_wait_in_memory_for_a_whole_checkpoint() {
     let server = Server::start(&["storage.checkpoint_bytes=1MiB", "limits.user_rate=0"]);
-    let is_done = || server.metric("postrider_checkpoint_duration_seconds_count") >= 1.0;
     let mut alice = Client::connect(&server, Via::Tcp, "alice", "phone");
     alice.send_many(300, &channel_of("alice", "bob"), [b'.'; 1_024]);
-    assert!(!is_done(), "so little is left for when there is time");
+    let is_done = || server.metric("postrider_checkpoint_duration_seconds_count") >= 1.0;
     until("a smaller one, after a while", || is_done().then_some(()));
 }
